@@ -9,12 +9,14 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -250,7 +252,22 @@ func (s *PostgresServer) end(sig syscall.Signal) error {
 	for _, pid := range children {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
+	// The next start is refused while one of them still holds the shared memory.
+	for deadline := time.Now().Add(patience); slices.ContainsFunc(children, isAlive) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 	return err
+}
+
+// isAlive reports whether a process still runs; one that only nobody has waited for does not.
+func isAlive(pid int) bool {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	// "PID (NAME) STATE ...", where the name may contain anything.
+	_, state, _ := strings.Cut(string(content[strings.LastIndex(string(content), ")"):]), " ")
+	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
 // childrenOf lists the children of a process; empty where the kernel does not tell.
