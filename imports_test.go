@@ -14,6 +14,7 @@ import (
 var mayImport = map[string]string{
 	"clacks":                      "",
 	"clacks/internal/failpoint":   "",
+	"clacks/internal/nearest":     "",
 	"clacks/internal/dn":          "clacks",
 	"clacks/internal/store":       "clacks",
 	"clacks/internal/password":    "clacks",
