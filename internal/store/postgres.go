@@ -1,0 +1,375 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"clacks"
+)
+
+const (
+	defaultConnections = 16 // a commit holds one while it waits for other backends
+	connectTimeout     = 5 * time.Second
+	rollbackTimeout    = 5 * time.Second
+)
+
+// postgres runs transactions as pipelined batches: everything of one call travels at once and is answered at once.
+type postgres struct {
+	pool  *pgxpool.Pool
+	name  string
+	texts translations
+
+	sqlOnce sync.Once
+	sql     *sql.DB
+}
+
+func openPostgres(address string) (*postgres, error) {
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		// The error of pgx quotes the address without its password.
+		return nil, clacks.E(clacks.Invalid, "store.open", "the database's address is malformed: %w", err)
+	}
+	if u, err := url.Parse(address); err == nil && !u.Query().Has("pool_max_conns") {
+		config.MaxConns = max(config.MaxConns, defaultConnections)
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	// A connection that the server has closed is noticed before anything is sent on it: otherwise every commit that finds
+	// one after a restart would be in doubt.
+	config.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) {
+		return quiet(conn.PgConn().Conn()), nil
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, clacks.E(clacks.Invalid, "store.open", "the database's settings are wrong: %w", err)
+	}
+	return &postgres{pool: pool, name: identity(config.ConnConfig)}, nil
+}
+
+// identity names what a connection sees: the user is part of it, since his rights and search path are.
+func identity(c *pgx.ConnConfig) string {
+	u := url.URL{Scheme: "postgres", User: url.User(c.User), Host: fmt.Sprintf("%s:%d", c.Host, c.Port), Path: "/" + c.Database}
+	if path := c.RuntimeParams["search_path"]; path != "" {
+		u.RawQuery = url.Values{"search_path": {path}}.Encode()
+	}
+	return u.String()
+}
+
+func (p *postgres) url() string { return p.name }
+
+func (p *postgres) sqlDB() (*sql.DB, error) {
+	p.sqlOnce.Do(func() { p.sql = stdlib.OpenDBFromPool(p.pool) })
+	return p.sql, nil
+}
+
+func (p *postgres) ping(ctx context.Context) error {
+	if err := p.pool.Ping(ctx); err != nil {
+		return classifyPostgres(err, 0, 0, beforeCommit)
+	}
+	return nil
+}
+
+func (p *postgres) close() error {
+	p.sqlOnce.Do(func() {})
+	var err error
+	if p.sql != nil {
+		err = p.sql.Close()
+	}
+	p.pool.Close()
+	return err
+}
+
+func (p *postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return nil, classifyPostgres(err, 0, 0, beforeCommit)
+	}
+	return conn, nil
+}
+
+func (p *postgres) query(ctx context.Context, sql string, args []any, row RowFunc) error {
+	conn, err := p.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	rows, err := conn.Query(ctx, p.texts.get(sql).plain, args...)
+	if err != nil {
+		return classifyPostgres(err, 0, 0, beforeCommit)
+	}
+	return eachRow(rows, row)
+}
+
+// exec sends everything at once; the server makes it one transaction, since there is one Sync behind it, and commits at
+// the Sync (PostgreSQL, "Pipelining").
+func (p *postgres) exec(ctx context.Context, statements []Statement) ([]Result, error) {
+	if !p.canGuard(statements) {
+		return p.execChecked(ctx, statements)
+	}
+	conn, err := p.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	return p.run(ctx, conn, batch{statements: statements, guard: true, implicit: true})
+}
+
+// execChecked is exec for row-count checks that only this side can make: before the commit is sent.
+func (p *postgres) execChecked(ctx context.Context, statements []Statement) ([]Result, error) {
+	t := &postgresTx{db: p}
+	results, err := t.exec(ctx, statements)
+	if err == nil {
+		_, err = t.commit(ctx, nil)
+	}
+	if err != nil {
+		t.rollback()
+		return nil, err
+	}
+	return results, nil
+}
+
+// canGuard reports whether all row-count checks can be made by the server.
+func (p *postgres) canGuard(statements []Statement) bool {
+	for i := range statements {
+		if statements[i].Rows != 0 && p.texts.get(statements[i].SQL).guarded == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *postgres) begin(context.Context) (transaction, error) { return &postgresTx{db: p}, nil }
+
+// batch is what one round trip carries.
+type batch struct {
+	begin, commit bool // explicit BEGIN in front, COMMIT behind
+	implicit      bool // the end of the batch is the commit
+	guard         bool // the server checks the row counts, because the commit is in the same batch
+	statements    []Statement
+}
+
+// run sends one batch and reads all answers.
+func (p *postgres) run(ctx context.Context, conn *pgxpool.Conn, b batch) ([]Result, error) {
+	var queue pgx.Batch
+	if b.begin {
+		queue.Queue("BEGIN")
+	}
+	for i := range b.statements {
+		p.enqueue(&queue, &b.statements[i], b.guard)
+	}
+	if b.commit {
+		queue.Queue("COMMIT")
+	}
+	lost := moment(b.commit || b.implicit)
+	replies := conn.SendBatch(ctx, &queue)
+	results, err := p.readAll(replies, b, lost)
+	// Close reads the answer to the Sync, which on an implicit transaction is that of the commit.
+	closeErr := replies.Close()
+	if err == nil && closeErr != nil {
+		err = classifyPostgres(closeErr, len(b.statements), 0, lost)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+func (p *postgres) enqueue(queue *pgx.Batch, s *Statement, guard bool) {
+	t := p.texts.get(s.SQL)
+	if !guard || s.Rows == 0 {
+		queue.Queue(t.plain, s.Args...)
+		return
+	}
+	text := t.guarded
+	if s.Returning {
+		text = t.guardedValue
+	}
+	args := make([]any, 0, len(s.Args)+1) // the caller's slice stays his
+	queue.Queue(text, append(append(args, s.Args...), s.Rows)...)
+}
+
+func (p *postgres) readAll(replies pgx.BatchResults, b batch, lost moment) ([]Result, error) {
+	if b.begin {
+		if _, err := replies.Exec(); err != nil {
+			return nil, classifyPostgres(err, 0, 0, answered(err, lost))
+		}
+	}
+	results := make([]Result, len(b.statements))
+	var rowsErr error
+	for i := range b.statements {
+		s := &b.statements[i]
+		result, err := readResult(replies, s, b.guard)
+		if err != nil {
+			return nil, classifyPostgres(err, i, s.Rows, answered(err, lost))
+		}
+		results[i] = result
+		if s.Rows != 0 && result.Rows != s.Rows && rowsErr == nil {
+			rowsErr = &RowsError{Index: i, Got: result.Rows, Want: s.Rows}
+		}
+	}
+	if rowsErr != nil {
+		return nil, rowsErr
+	}
+	if b.commit {
+		return results, readCommit(replies, len(b.statements))
+	}
+	return results, nil
+}
+
+// answered is the moment of an error that came instead of a statement's result: one from the server means that it never
+// got to the commit; any other leaves it open.
+func answered(err error, lost moment) moment {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return beforeCommit
+	}
+	return lost
+}
+
+func readResult(replies pgx.BatchResults, s *Statement, guarded bool) (Result, error) {
+	guarded = guarded && s.Rows != 0
+	if !guarded && !s.Returning {
+		tag, err := replies.Exec()
+		return Result{Rows: tag.RowsAffected()}, err
+	}
+	rows, err := replies.Query()
+	if err != nil {
+		return Result{}, err
+	}
+	defer rows.Close()
+	var result Result
+	for rows.Next() {
+		if err := rows.Scan(&result.Value); err != nil {
+			return Result{}, err
+		}
+	}
+	rows.Close()
+	result.Rows = rows.CommandTag().RowsAffected()
+	if guarded {
+		result.Rows = s.Rows
+		if !s.Returning {
+			result.Value = 0
+		}
+	}
+	return result, rows.Err()
+}
+
+func readCommit(replies pgx.BatchResults, index int) error {
+	tag, err := replies.Exec()
+	if err != nil {
+		return classifyPostgres(err, index, 0, commitSent)
+	}
+	if tag.String() != "COMMIT" { // the server answers the COMMIT of a failed transaction with ROLLBACK
+		return fail(clacks.Internal, "the transaction had failed before its commit", nil)
+	}
+	return nil
+}
+
+// postgresTx holds a connection from its first statement on.
+type postgresTx struct {
+	db   *postgres
+	conn *pgxpool.Conn
+}
+
+// first acquires a connection when there is none yet, and reports whether BEGIN has to be sent.
+func (t *postgresTx) first(ctx context.Context) (bool, error) {
+	if t.conn != nil {
+		return false, nil
+	}
+	conn, err := t.db.acquire(ctx)
+	t.conn = conn
+	return true, err
+}
+
+func (t *postgresTx) exec(ctx context.Context, statements []Statement) ([]Result, error) {
+	begin, err := t.first(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t.db.run(ctx, t.conn, batch{begin: begin, statements: statements})
+}
+
+func (t *postgresTx) query(ctx context.Context, sql string, args []any, row RowFunc) error {
+	begin, err := t.first(ctx)
+	if err != nil {
+		return err
+	}
+	text := t.db.texts.get(sql).plain
+	if !begin {
+		rows, err := t.conn.Query(ctx, text, args...)
+		if err != nil {
+			return classifyPostgres(err, 0, 0, beforeCommit)
+		}
+		return eachRow(rows, row)
+	}
+	var queue pgx.Batch
+	queue.Queue("BEGIN")
+	queue.Queue(text, args...)
+	replies := t.conn.SendBatch(ctx, &queue)
+	if _, err = replies.Exec(); err == nil {
+		var rows pgx.Rows
+		if rows, err = replies.Query(); err == nil {
+			err = eachRow(rows, row)
+		} else {
+			err = classifyPostgres(err, 0, 0, beforeCommit)
+		}
+	} else {
+		err = classifyPostgres(err, 0, 0, beforeCommit)
+	}
+	if closeErr := replies.Close(); err == nil && closeErr != nil {
+		err = classifyPostgres(closeErr, 0, 0, beforeCommit)
+	}
+	return err
+}
+
+func (t *postgresTx) commit(ctx context.Context, statements []Statement) ([]Result, error) {
+	if t.conn == nil && len(statements) == 0 {
+		return nil, nil
+	}
+	if !t.db.canGuard(statements) {
+		results, err := t.exec(ctx, statements)
+		if err != nil {
+			return nil, err
+		}
+		_, err = t.commit(ctx, nil)
+		return results, err
+	}
+	begin, err := t.first(ctx)
+	if err != nil {
+		return nil, err
+	}
+	results, err := t.db.run(ctx, t.conn, batch{begin: begin, commit: true, guard: true, statements: statements})
+	if err == nil {
+		t.release()
+	}
+	return results, err
+}
+
+// rollback leaves a connection whose rollback fails to the pool, which closes any that is inside a transaction.
+func (t *postgresTx) rollback() {
+	if t.conn == nil {
+		return
+	}
+	if pg := t.conn.Conn().PgConn(); !pg.IsClosed() && pg.TxStatus() != 'I' {
+		ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+		defer cancel()
+		_ = pg.Exec(ctx, "ROLLBACK").Close()
+	}
+	t.release()
+}
+
+func (t *postgresTx) release() {
+	t.conn.Release()
+	t.conn = nil
+}
