@@ -1,0 +1,125 @@
+package events
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"clacks/xquery"
+)
+
+// queryOptions let a path without prefixes mean the elements of events; the prefix e is there for queries that set
+// another default.
+var queryOptions = xquery.Options{
+	ElementNamespace: Namespace,
+	Namespaces:       map[string]string{"e": Namespace},
+}
+
+// queryLimits bound the evaluation of a query on one event. A query delays nobody but those who share it; the limits keep
+// one client from spending the machine.
+var queryLimits = xquery.Limits{Steps: 200_000, Depth: 256, Constructed: 1 << 20, Time: 250 * time.Millisecond}
+
+// matcher is what a filter needs of *xquery.Query.
+type matcher interface {
+	Matches(ctx context.Context, in xquery.Input) (bool, error)
+}
+
+// filter is a compiled query with its latest verdicts, shared by all subscribers who sent the same text. The verdict on
+// an event never changes, since the event does not.
+type filter struct {
+	query matcher
+	users int // guarded by filters.mu
+
+	mu       sync.Mutex // held to evaluate
+	verdicts [64]atomic.Pointer[verdict]
+}
+
+// verdict is what a query says of the event with this number.
+type verdict struct {
+	sequence int64
+	match    bool
+	err      error
+}
+
+// match evaluates the query on an event, or remembers what it said. tree is asked for only when it must be evaluated.
+func (f *filter) match(ctx context.Context, sequence int64, tree func() (*parsedDocument, error)) (bool, error) {
+	slot := &f.verdicts[uint64(sequence)%uint64(len(f.verdicts))]
+	if v := slot.Load(); v != nil && v.sequence == sequence {
+		return v.match, v.err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if v := slot.Load(); v != nil && v.sequence == sequence {
+		return v.match, v.err
+	}
+	v := &verdict{sequence: sequence}
+	v.match, v.err = f.evaluate(ctx, tree)
+	slot.Store(v)
+	return v.match, v.err
+}
+
+// evaluate runs the query. It does not end with the context of one subscriber, since the verdict is for all; its own
+// limit of time is short.
+func (f *filter) evaluate(ctx context.Context, tree func() (*parsedDocument, error)) (bool, error) {
+	document, err := tree()
+	if err != nil {
+		return false, err
+	}
+	defer document.release()
+	in := xquery.Input{Context: document.Document, Limits: queryLimits}
+	return f.query.Matches(context.WithoutCancel(ctx), in)
+}
+
+// filters are the compiled queries in use, by their text.
+type filters struct {
+	mu     sync.Mutex
+	bySrc  map[string]*filter
+	unique func(source string) (matcher, error)
+}
+
+func compileQuery(source string) (matcher, error) { return xquery.Compile(source, queryOptions) }
+
+// get compiles a query, or shares one that is in use. The error is the compiler's.
+func (f *filters) get(source string) (*filter, error) {
+	if shared := f.share(source); shared != nil {
+		return shared, nil
+	}
+	query, err := f.unique(source) // without the lock: compiling may take a while
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.bySrc == nil {
+		f.bySrc = map[string]*filter{}
+	}
+	if f.bySrc[source] == nil {
+		f.bySrc[source] = &filter{query: query}
+	}
+	f.bySrc[source].users++
+	return f.bySrc[source], nil
+}
+
+func (f *filters) share(source string) *filter {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	shared := f.bySrc[source]
+	if shared != nil {
+		shared.users++
+	}
+	return shared
+}
+
+// put gives a query back.
+func (f *filters) put(source string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	shared := f.bySrc[source]
+	if shared == nil {
+		return
+	}
+	if shared.users--; shared.users == 0 {
+		delete(f.bySrc, source)
+	}
+}

@@ -1,0 +1,128 @@
+package events
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"clacks"
+)
+
+// maxSubscribers bounds how many may be subscribed at one time.
+const maxSubscribers = 10_000
+
+// maxBackoff is the longest pause between two tries to reach a database that is down.
+const maxBackoff = 5 * time.Second
+
+// hub is what the subscribers of a log share. While there are any, a tailer feeds their window.
+type hub struct {
+	log     *Log
+	wake    chan struct{} // holds a token when something was committed
+	filters filters
+
+	mu          sync.Mutex
+	subscribers map[*Subscriber]struct{}
+	window      *window            // nil while nobody is subscribed
+	stop        context.CancelFunc // ends the tailer
+}
+
+func newHub(l *Log) *hub {
+	return &hub{
+		log: l, wake: make(chan struct{}, 1), filters: filters{unique: compileQuery},
+		subscribers: map[*Subscriber]struct{}{},
+	}
+}
+
+// notify wakes the tailer.
+func (h *hub) notify() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// attach adds a subscriber; the first one starts the tailer, which goes on from the end of the log that he saw.
+func (h *hub) attach(s *Subscriber, last int64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.subscribers) >= maxSubscribers {
+		return clacks.E(clacks.Limit, "events.subscribe", "%d are subscribed already", maxSubscribers)
+	}
+	if h.window == nil {
+		ctx, stop := context.WithCancel(context.Background())
+		h.window, h.stop = newWindow(last), stop
+		go h.tail(ctx, h.window, last)
+	}
+	s.window = h.window
+	h.subscribers[s] = struct{}{}
+	return nil
+}
+
+// detach removes a subscriber; the last one stops the tailer.
+func (h *hub) detach(s *Subscriber) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.subscribers, s)
+	if len(h.subscribers) > 0 || h.window == nil {
+		return
+	}
+	h.stop()
+	h.window.parsed.clear()
+	h.window = nil
+}
+
+// tail publishes the events behind last in a window, as they are committed, until the context ends.
+func (h *hub) tail(ctx context.Context, w *window, last int64) {
+	pause := h.log.poll
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		next, full, err := h.pull(ctx, w, last)
+		last = next
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			h.report(err, pause == h.log.poll)
+			pause = min(2*pause, max(maxBackoff, h.log.poll))
+		case full:
+			pause = h.log.poll
+			continue
+		default:
+			pause = h.log.poll
+		}
+		timer.Reset(pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// report logs the first of several failures in a row.
+func (h *hub) report(err error, first bool) {
+	if first {
+		h.log.logger.Error("the event log cannot be read; delivery waits", "error", err)
+	}
+}
+
+// pull publishes one page. It is full when there may be more at once. A gap can only come from pruning: then the window
+// starts anew behind it, and whoever needs what was there learns of it from the log.
+func (h *hub) pull(ctx context.Context, w *window, last int64) (next int64, full bool, err error) {
+	page := make([]Event, 0, 16)
+	size := 0
+	err = h.log.page(ctx, last, pageRows, func(e Event) {
+		page = append(page, e)
+		size += len(e.Document)
+	})
+	if len(page) == 0 {
+		return last, false, err
+	}
+	if page[0].Sequence != last+1 {
+		w.restart(page[0].Sequence - 1)
+	}
+	w.publish(page)
+	return page[len(page)-1].Sequence, len(page) == pageRows || size >= pageBytes, err
+}
