@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"clacks"
+	"clacks/internal/nearest"
 )
 
 // plan is a parameter struct made ready for decoding.
@@ -168,6 +169,14 @@ func (p *Param) complaint(raw json.RawMessage, err error) string {
 		return must + ", not " + got
 	}
 	return must
+}
+
+// meant continues a sentence about an unknown name with the known one that is near, if one is.
+func meant(name string, known []string) string {
+	if hint := nearest.Hint(name, known); hint != "" {
+		return ", " + hint
+	}
+	return ""
 }
 
 // memberNames are the JSON names of a struct's fields.

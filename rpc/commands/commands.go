@@ -35,7 +35,6 @@ type Events interface {
 type Options struct {
 	Objects Objects
 	Events  Events // nil: no sendEvent
-	Policy  access.Policy
 	Base    string // the DN below which all objects are
 }
 

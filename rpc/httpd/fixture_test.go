@@ -59,12 +59,6 @@ func (l *memoryLog) add(e events.Event) {
 	l.wake = make(chan struct{})
 }
 
-func (l *memoryLog) Last(context.Context) (int64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return int64(len(l.events)), nil
-}
-
 func (l *memoryLog) At(_ context.Context, t time.Time) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,18 +71,39 @@ func (l *memoryLog) At(_ context.Context, t time.Time) (int64, error) {
 	return last, nil
 }
 
-func (l *memoryLog) Stream(ctx context.Context, s events.Subscription, deliver func(events.Event) error) error {
+func (l *memoryLog) Subscribe(_ context.Context, s events.Subscription) (EventStream, error) {
 	if s.Query == "bad" {
-		return &xquery.Error{Code: "XPST0003", Message: "unexpected end", Line: 1, Column: 4}
+		return nil, &xquery.Error{Code: "XPST0003", Message: "unexpected end", Line: 1, Column: 4}
 	}
-	after := s.After
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := int64(len(l.events))
+	if s.After == events.FromNow {
+		s.After = last
+	}
+	if s.After > last {
+		return nil, clacks.E(clacks.Invalid, "log", "the event log has not reached %d", s.After)
+	}
+	return &memoryStream{log: l, query: s.Query, after: s.After}, nil
+}
+
+type memoryStream struct {
+	log   *memoryLog
+	query string
+	after int64
+}
+
+func (m *memoryStream) Position() int64 { return m.after }
+func (m *memoryStream) Close()          {}
+
+func (m *memoryStream) Run(ctx context.Context, deliver func(events.Event) error) error {
 	for ctx.Err() == nil {
-		l.mu.Lock()
-		pending, wake := l.events[after:], l.wake
-		l.mu.Unlock()
+		m.log.mu.Lock()
+		pending, wake := m.log.events[m.after:], m.log.wake
+		m.log.mu.Unlock()
 		for _, e := range pending {
-			after = e.Sequence
-			if s.Query == "none" {
+			m.after = e.Sequence
+			if m.query == "none" {
 				continue
 			}
 			if err := deliver(e); err != nil {
@@ -203,7 +218,9 @@ func testCommands(held chan struct{}) []rpc.Command {
 				}
 			}),
 		rpc.New(rpc.Spec{Name: "getError", Help: "an error"},
-			func(_ context.Context, c *rpc.Call, p textParams) (*rpc.StoredError, error) { return c.Errors.Get(p.Text), nil }),
+			func(_ context.Context, c *rpc.Call, p textParams) (*rpc.StoredError, error) {
+				return c.Errors.Get(p.Text), nil
+			}),
 	}
 }
 

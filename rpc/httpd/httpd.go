@@ -37,11 +37,35 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, uid, password string) (access.User, error)
 }
 
-// EventLog is what the door needs of events.Log.
+// EventLog is what the door needs of the event log. Events joins it to an events.Log.
 type EventLog interface {
-	Last(ctx context.Context) (int64, error)
+	// At is the sequence number of the last event before a time.
 	At(ctx context.Context, t time.Time) (int64, error)
-	Stream(ctx context.Context, s events.Subscription, deliver func(events.Event) error) error
+	// Subscribe accepts a subscription; a query that does not compile is an *xquery.Error.
+	Subscribe(ctx context.Context, s events.Subscription) (EventStream, error)
+}
+
+// EventStream is an accepted subscription.
+type EventStream interface {
+	// Position is the sequence number behind which the stream begins.
+	Position() int64
+	// Run delivers until the context ends or deliver fails, and answers that error.
+	Run(ctx context.Context, deliver func(events.Event) error) error
+	Close()
+}
+
+// Events is an EventLog of a log.
+func Events(log *events.Log) EventLog { return eventLog{log} }
+
+type eventLog struct{ *events.Log }
+
+// Subscribe implements EventLog.
+func (l eventLog) Subscribe(ctx context.Context, s events.Subscription) (EventStream, error) {
+	subscriber, err := l.Log.Subscribe(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return subscriber, nil
 }
 
 // Reason says why a part of the service is not ready.

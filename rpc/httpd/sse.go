@@ -65,26 +65,12 @@ func (s *Server) getEventsXML(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// objectChange is the short form that the web frontend knows.
-type objectChange struct {
-	UUID        string `json:"uuid"`
-	DN          string `json:"dn"`
-	LastChanged string `json:"lastChanged"` // generalized time (RFC 4517, section 3.3.13)
-	ChangeType  string `json:"changeType"`  // create, update, remove, move
-}
-
 // getEvents streams changes of objects to the web frontend.
 func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) {
 	s.stream(w, r, "", func(e events.Event) (string, []byte, bool) {
-		if e.Type != "ObjectChanged" {
+		change, ok := e.ObjectChange()
+		if !ok {
 			return "", nil, false
-		}
-		change := objectChange{UUID: e.UUID, DN: e.DN, LastChanged: e.Time.UTC().Format("20060102150405Z"), ChangeType: e.ChangeType}
-		if e.NewDN != "" {
-			change.DN = e.NewDN
-		}
-		if e.ChangeType == "extend" || e.ChangeType == "retract" { // the frontend knows four kinds of change
-			change.ChangeType = "update"
 		}
 		data, err := json.Marshal(change)
 		return "objectChange", data, err == nil
@@ -112,30 +98,18 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query string, fo
 		return
 	}
 	defer s.streams.leave(who.user.ID)
-	subscription := events.Subscription{User: who.user, Query: query}
-	if err := s.checkQuery(r.Context(), subscription); err != nil {
-		s.refuseQuery(w, r, err)
-		return
-	}
 	after, err := s.startBehind(r)
 	if err != nil {
 		s.refuseQuery(w, r, err)
 		return
 	}
-	subscription.After = after
-	s.deliver(w, r, subscription, form)
-}
-
-// checkQuery compiles the query before the status of the answer is sent: on a context that is over, the log gets no
-// further than that.
-func (s *Server) checkQuery(ctx context.Context, subscription events.Subscription) error {
-	over, cancel := context.WithCancel(ctx)
-	cancel()
-	err := s.options.Events.Stream(over, subscription, func(events.Event) error { return context.Canceled })
-	if errors.Is(err, context.Canceled) {
-		return nil
+	stream, err := s.options.Events.Subscribe(r.Context(), events.Subscription{User: who.user, Query: query, After: after})
+	if err != nil {
+		s.refuseQuery(w, r, err)
+		return
 	}
-	return err
+	defer stream.Close()
+	s.deliver(w, r, stream, form)
 }
 
 // refuseQuery answers a subscription that cannot be made.
@@ -163,7 +137,7 @@ func (s *Server) startBehind(r *http.Request) (int64, error) {
 	}
 	from := r.URL.Query().Get("from")
 	if from == "" {
-		return s.options.Events.Last(r.Context())
+		return events.FromNow, nil
 	}
 	if sequence, err := strconv.ParseInt(from, 10, 64); err == nil && sequence >= 0 {
 		return max(sequence-1, 0), nil
@@ -181,7 +155,7 @@ func invalidFrom(reason string) error {
 }
 
 // deliver sends the header and then the events.
-func (s *Server) deliver(w http.ResponseWriter, r *http.Request, subscription events.Subscription,
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request, stream EventStream,
 	form func(events.Event) (string, []byte, bool)) {
 	out := &sseWriter{w: w, control: http.NewResponseController(w), limit: s.options.Limits.Write}
 	_ = out.control.SetReadDeadline(time.Time{}) // the stream outlives the time that a request may take to arrive
@@ -189,7 +163,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, subscription ev
 	w.Header().Set("X-Accel-Buffering", "no") // a proxy must not hold events back
 	w.WriteHeader(http.StatusOK)
 	// An id without data is no event, but a client that is cut off before the first one resumes from there.
-	if err := out.send([]byte("id: " + strconv.FormatInt(subscription.After, 10) + "\n\n")); err != nil {
+	if err := out.send([]byte("id: " + strconv.FormatInt(stream.Position(), 10) + "\n\n")); err != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -199,7 +173,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, subscription ev
 	defer beating.Wait()
 	defer cancel()
 
-	err := s.options.Events.Stream(ctx, subscription, func(e events.Event) error {
+	err := stream.Run(ctx, func(e events.Event) error {
 		name, data, ok := form(e)
 		if !ok {
 			return nil
