@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -17,6 +19,9 @@ import (
 // maxRecorded is the size of a document in bytes above which a change cannot be recorded. Values that came in one request
 // of the allowed size stay far below it, before and after and with every character escaped.
 const maxRecorded = 64 << 20
+
+// maxUUID is the length that the schemas allow: the log is indexed by it.
+const maxUUID = 255
 
 var (
 	changeTypes = []string{"create", "update", "move", "remove", "extend", "retract"}
@@ -71,6 +76,8 @@ func recordable(c *objects.Changed) error {
 		return clacks.E(clacks.Internal, op, "unknown origin %q", c.Origin)
 	case year < 1 || year > 9999:
 		return clacks.E(clacks.Internal, op, "the time of a change is in the year %d", year)
+	case utf8.RuneCountInString(c.UUID) > maxUUID:
+		return clacks.E(clacks.Internal, op, "the UUID of a change has more than %d characters", maxUUID)
 	case c.EventID == "":
 		return clacks.E(clacks.Internal, op, "a change has no event id")
 	}
@@ -84,11 +91,19 @@ func rowOf(eventType string, c *objects.Changed, modified string) row {
 		size += 64 + textSize(a.Old) + textSize(a.New)
 	}
 	return row{
-		id: c.EventID, eventType: eventType, time: c.Time, origin: c.Origin, actor: c.Actor,
-		transactionID: c.TransactionID, uuid: c.UUID, dn: c.DN, newDN: c.NewDN,
-		objectType: c.ObjectType, changeType: c.ChangeType,
+		id: column(c.EventID), eventType: eventType, time: c.Time, origin: c.Origin, actor: column(c.Actor),
+		transactionID: column(c.TransactionID), uuid: column(c.UUID), dn: column(c.DN), newDN: column(c.NewDN),
+		objectType: column(c.ObjectType), changeType: c.ChangeType,
 		document: string(appendDocument(make([]byte, 0, size), eventType, c, modified)),
 	}
+}
+
+// column is a text as a database can hold it: UTF-8 without NUL.
+func column(s string) string {
+	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 func textSize(values []string) int {
@@ -114,7 +129,7 @@ func appendStatements(rows []row) []store.Statement {
 	statements = append(statements, store.Statement{SQL: takeNumbers, Args: []any{int64(len(rows))}, Rows: 1})
 	for i := range rows {
 		r := &rows[i]
-		statement := store.Statement{SQL: insertEvent, Rows: 1, Args: []any{
+		statement := store.Statement{SQL: insertEvent, Args: []any{
 			int64(len(rows) - 1 - i), r.id, r.eventType, r.time.UnixMicro(), r.origin, r.actor, r.transactionID,
 			r.uuid, r.dn, r.newDN, r.objectType, r.changeType, r.document,
 		}}

@@ -87,7 +87,7 @@ func TestValidate(t *testing.T) {
 		"another namespace":         {`<Event><Ping><Id>1</Id></Ping></Event>`, "line 1", "Event"},
 		"another root":              {`<Ping xmlns="` + Namespace + `"><Id>1</Id></Ping>`, "", ""},
 		"DOCTYPE":                   {`<!DOCTYPE Event [<!ENTITY a "b">]>` + "\n" + event("<Ping><Id>&a;</Id></Ping>"), "line 1", "DOCTYPE"},
-		"too deep":                  {event(strings.Repeat("<a>", MaxDepth) + strings.Repeat("</a>", MaxDepth)), "line 1", "nested"},
+		"too deep":                  {event("<Ping>" + strings.Repeat("<a>", MaxDepth) + strings.Repeat("</a>", MaxDepth) + "</Ping>"), "line 1", "nested"},
 		"too large":                 {event("<Ping><Id>" + strings.Repeat("x", MaxDocument) + "</Id></Ping>"), "", "bytes"},
 		"not XML":                   {"{}", "line 1", ""},
 		"nothing":                   {"", "", ""},

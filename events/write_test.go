@@ -87,6 +87,7 @@ func TestRecordRefuses(t *testing.T) {
 		"an unknown change type": {func(c *objects.Changed) { c.ChangeType = "modify" }, clacks.Internal},
 		"an unknown origin":      {func(c *objects.Changed) { c.Origin = "" }, clacks.Internal},
 		"a time without a date":  {func(c *objects.Changed) { c.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, clacks.Internal},
+		"a UUID too long":        {func(c *objects.Changed) { c.UUID = strings.Repeat("ä", maxUUID+1) }, clacks.Internal},
 		"no event id":            {func(c *objects.Changed) { c.EventID = "" }, clacks.Internal},
 		"a document too large": {func(c *objects.Changed) {
 			c.Attributes = []objects.AttributeChange{{Name: "a", New: []string{strings.Repeat("&", maxRecorded/4)}}}
@@ -113,13 +114,13 @@ func TestRecordStatements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(statements) != 3 || statements[0].SQL != takeNumbers || statements[0].Args[0] != int64(2) {
+	if len(statements) != 3 || statements[0].SQL != takeNumbers || statements[0].Args[0] != int64(2) || statements[0].Rows != 1 {
 		t.Fatalf("the counter is not taken first: %+v", statements)
 	}
 	for i, statement := range statements[1:] {
 		last := i == 1
-		if statement.Returning != last || statement.Rows != 1 || statement.Args[0] != int64(1-i) {
-			t.Errorf("statement %d: returning %v, rows %d, offset %v", i+1, statement.Returning, statement.Rows, statement.Args[0])
+		if statement.Returning != last || statement.Args[0] != int64(1-i) {
+			t.Errorf("statement %d: returning %v, offset %v", i+1, statement.Returning, statement.Args[0])
 		}
 		if n := strings.Count(statement.SQL, "?"); n != len(statement.Args) {
 			t.Errorf("statement %d has %d placeholders and %d arguments", i+1, n, len(statement.Args))
