@@ -1,21 +1,40 @@
 // Package mapping is what Clacks derives from definitions: for each object type a compiled plan that turns the entries
-// of its backends into an object's values and back. It does no I/O. A Set is immutable and safe for concurrent use.
+// of its backends into an object's values and back. It does no I/O and knows no driver.
+//
+// # How data flows
+//
+//	definitions.Set --Compile--> Set --Shape(base, extensions)--> Shape
+//
+//	reading:  backends.Entry (one a Source) --Inbound--> Values
+//	writing:  Object --Defaults--> Object --CheckChanges, Check--> --Outbound--> EntryState (one a Source)
+//
+// Compile resolves every attribute of a type to its sources: tree entries and table rows. An attribute that is stored
+// under its own or another name is a direct way and costs no XQuery; the others have compiled queries, whose static
+// analysis says which backend attributes are to be fetched, in which order attributes are computed, and which names do
+// not exist. Everything wrong is reported at once with its place in the definition files.
+//
+// A Shape is a base type together with its active extensions: the unit that is read and written. It is made once for
+// each combination that occurs. Set, Shape and Attribute are immutable and safe for concurrent use. Value lists are
+// shared between entries and Values: whoever changes one replaces it.
 package mapping
 
 import (
 	"context"
-	"errors"
+	"sort"
+	"strings"
+	"sync"
 
 	"clacks"
 	"clacks/backends"
 	"clacks/definitions"
+	"clacks/internal/password"
 	"clacks/xquery"
 )
 
-var errUnfinished = errors.New("mapping: unfinished")
-
 // Values are an object's values by attribute name, in the Go types that definitions.AttributeType lists. A missing name
-// and an empty list both mean "no value". The order of a multi-valued attribute has no meaning but is kept.
+// and an empty list both mean "no value", but for an attribute that cannot be read back (Attribute.Readable is false):
+// there a missing name means "unchanged" and an empty list "cleared". The order of a multi-valued attribute has no
+// meaning but is kept. The lists are immutable.
 type Values map[string][]any
 
 // Object is an object's state outside of any backend.
@@ -31,37 +50,93 @@ type Object struct {
 type Options struct {
 	// Kinds are the kinds of the backends by their names in definitions.
 	Kinds map[string]backends.Kind
-	// Functions are Clacks' own XQuery functions (namespace Namespace, prefix "clacks").
+	// Functions are XQuery functions besides those of package mapping itself.
 	Functions []xquery.Function
+	// Lookup serves clacks:object and clacks:next-number; nil makes them fail when they are called.
+	Lookup Lookup
+	// PasswordScheme is the scheme in which clacks:password-hash stores a password; "" for the default.
+	PasswordScheme password.Scheme
 }
 
 // Namespace is that of Clacks' own XQuery functions; the prefix "clacks" is predeclared for it.
 const Namespace = "https://clacks.dev/functions"
 
-// Set is a compiled definitions.Set.
-type Set struct{}
+// ObjectClass is the name of the attribute that tells the types of a tree entry (RFC 4512, section 3.3). It belongs to
+// the shape; no object attribute may be mapped to it.
+const ObjectClass = "objectClass"
 
-// Compile compiles all types and returns every problem with its place in the definition files: a query that does not
-// compile, a name that exists nowhere with the nearest that does, a circle with its members. The Set is nil when one is
-// an Error.
-func Compile(defs *definitions.Set, options Options) (*Set, []definitions.Problem) { return nil, nil }
+// Set is a compiled definitions.Set.
+type Set struct {
+	defs       *definitions.Set
+	types      map[string]*definitions.Type
+	bases      map[string]*basePlan
+	baseNames  []string
+	references []Reference
+	identities map[string][]*identity // by backend
+
+	mu     sync.RWMutex
+	shapes map[string]*Shape
+}
 
 // Definitions is what the set was compiled from.
-func (s *Set) Definitions() *definitions.Set { return nil }
+func (s *Set) Definitions() *definitions.Set { return s.defs }
 
-// Bases are the names of the base types, sorted.
-func (s *Set) Bases() []string { return nil }
+// Bases are the names of the base types, sorted. Types whose primary backend is unknown are left out.
+func (s *Set) Bases() []string { return append([]string(nil), s.baseNames...) }
 
 // ExtensionsOf are the names of the extensions that may extend a base type, sorted.
-func (s *Set) ExtensionsOf(base string) []string { return nil }
+func (s *Set) ExtensionsOf(base string) []string {
+	b := s.bases[base]
+	if b == nil {
+		return nil
+	}
+	return append([]string(nil), b.extensions...)
+}
 
-// Shape is a base type together with active extensions: the unit that is read and written. Shapes are cached.
-func (s *Set) Shape(base string, extensions []string) (*Shape, error) { return nil, errUnfinished }
+// Shape returns a base type together with active extensions; their order does not matter. The error is clacks.NotFound
+// for an unknown base type and clacks.Invalid for an extension that does not extend it.
+func (s *Set) Shape(base string, extensions []string) (*Shape, error) {
+	var buffer [128]byte
+	key := append(buffer[:0], base...)
+	for _, e := range extensions {
+		key = append(append(key, 0), e...)
+	}
+	s.mu.RLock()
+	shape := s.shapes[string(key)]
+	s.mu.RUnlock()
+	if shape != nil {
+		return shape, nil
+	}
+	return s.makeShape(base, extensions, string(key))
+}
 
-// Identify says which base type and extensions an entry of a Tree backend carries, by its objectClass values (and, for
-// types of equal classes, by FixedRDN); ok is false when no type fits. The type with the most matching classes wins.
-func (s *Set) Identify(backend string, entry *backends.Entry) (base string, extensions []string, ok bool) {
-	return "", nil, false
+// makeShape builds a shape and keeps it under the order that was asked for, and under the sorted one.
+func (s *Set) makeShape(base string, extensions []string, key string) (*Shape, error) {
+	const op = "mapping.shape"
+	plan := s.bases[base]
+	if plan == nil {
+		return nil, clacks.E(clacks.NotFound, op, "there is no object type %q", clip(base))
+	}
+	sorted := append([]string(nil), extensions...)
+	sort.Strings(sorted)
+	for i, e := range sorted {
+		if plan.parts[e] == nil {
+			return nil, clacks.E(clacks.Invalid, op, "%q is no extension of %s", clip(e), base)
+		}
+		if i > 0 && sorted[i-1] == e {
+			return nil, clacks.E(clacks.Invalid, op, "the extension %s is named twice", e)
+		}
+	}
+	canonical := strings.Join(append([]string{base}, sorted...), "\x00")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	shape := s.shapes[canonical]
+	if shape == nil {
+		shape = newShape(s, plan, sorted)
+		s.shapes[canonical] = shape
+	}
+	s.shapes[key] = shape
+	return shape, nil
 }
 
 // Source is one backend entry that a shape consists of. ID is Backend for a tree entry and "Backend/table" for a row.
@@ -72,6 +147,9 @@ type Source struct {
 	Primary bool // it identifies the object: its DN is the object's
 	// Want are the backend attributes to read, for all of the shape's attributes. Tree sources include objectClass.
 	Want []string
+	// Writes are the backend attributes that Outbound may touch. A change needs the old values of both Want and Writes:
+	// those of an attribute that is never read back (a secret) are only here.
+	Writes []string
 	// Tree only.
 	ObjectClasses []string
 	RDN           []string // attribute names: the first is in the RDN, the rest make it unique
@@ -83,17 +161,8 @@ type Source struct {
 	Children     map[string]string // child table -> its column that holds the key
 }
 
-// Shape is immutable.
-type Shape struct{}
-
-// Type and Extensions are what the shape was made of.
-func (s *Shape) Type() *definitions.Type           { return nil }
-func (s *Shape) Extensions() []string              { return nil }
-func (s *Shape) Sources() []*Source                { return nil }
-func (s *Shape) Source(id string) (*Source, bool)  { return nil, false }
-func (s *Shape) Attributes() []*Attribute          { return nil } // in dependency order
-func (s *Shape) Attribute(name string) *Attribute  { return nil }
-func (s *Shape) Wants(attrs []string) []SourceWant { return nil }
+// UUIDKey as a Source's KeyAttribute says that the key is the object's UUID.
+const UUIDKey = "uuid"
 
 // SourceWant is a source and the backend attributes of it that some object attributes need.
 type SourceWant struct {
@@ -101,90 +170,52 @@ type SourceWant struct {
 	Want   []string
 }
 
-// Attribute is a compiled attribute.
+// Attribute is a compiled attribute. Its methods need only the embedded definition.
 type Attribute struct {
 	*definitions.Attribute
 	// Owner is the type (base or extension) that defines it.
 	Owner string
-	// Writable: it has an outbound way (stored under its own name, or an Outbound).
+	// Writable: it has an outbound way (stored under its own name, or an Outbound), or lives in a backend that stores
+	// nothing and so serves other attributes while an object is changed.
 	Writable bool
-	// Reads are the object attributes that its outbound queries, default and asserts read.
+	// Readable: its value can be read back. Secrets, and what no backend stores, cannot.
+	Readable bool
+	// Computed: it is written by queries that do not read it. A caller cannot set it; Outbound fills it.
+	Computed bool
+	// Reads are the object attributes that its outbound queries, default and asserts read, sorted.
 	Reads []string
+
+	plan *attributePlan
 }
 
 // Entries are the loaded entries of an object by Source.ID; a source whose row does not exist is missing.
 type Entries map[string]*backends.Entry
 
-// Inbound computes the object's values from its entries: names, queries, types. Values that cannot be converted are
-// problems of the data, not of the caller: they are left out and reported.
-func (s *Shape) Inbound(ctx context.Context, entries Entries) (Values, []Fault, error) {
-	return nil, nil, errUnfinished
-}
-
-// Fault is a backend value that does not fit its attribute's type.
+// Fault is a backend value that does not fit its attribute's type. The value is not part of it.
 type Fault struct{ Attribute, Source, Reason string }
-
-// Defaults fills the missing values of a new object that have a Default, in dependency order.
-func (s *Shape) Defaults(ctx context.Context, object *Object) error { return errUnfinished }
-
-// Parse converts a value as it comes over the wire (JSON: string, json.Number/float64, bool, base64 string for Binary,
-// RFC 3339 for dates) to the attribute's Go type; the error is a sentence without the value.
-func (a *Attribute) Parse(v any) (any, error) { return nil, errUnfinished }
-
-// Format converts a Go value of the attribute to its JSON form (int64, bool, string, any JSON for AnyType).
-func (a *Attribute) Format(v any) any { return nil }
-
-// Text is the value as text, for events, patterns and comparison: RFC 3339 dates, base64 binaries, decimal integers.
-func (a *Attribute) Text(v any) string { return "" }
-
-// Key is the normal form of a value under which two values count as the same (Unique, searches): case folded and
-// spaces squeezed unless CaseSensitive.
-func (a *Attribute) Key(v any) string { return "" }
-
-// Equal reports whether two value lists of the attribute are the same set.
-func (a *Attribute) Equal(x, y []any) bool { return false }
-
-// Check validates an object before a commit: mandatory, single values, types, allowed values, blocked, read-only
-// (against old), asserts. old is nil on create. It returns every wrong field, not only the first.
-func (s *Shape) Check(ctx context.Context, old, object *Object) ([]clacks.Field, error) {
-	return nil, errUnfinished
-}
 
 // EntryState is what one backend entry should be, as far as a change touches it.
 type EntryState struct {
 	Source *Source
 	// Touched are the backend attributes that the change concerns, with what they are to hold; an empty list means none.
 	// On create these are all attributes of the entry that have a value, objectClass included.
+	//
+	// objectClass is the one attribute that others may add to: see Target for what it is to hold.
 	Touched backends.Values
+	// Drop are the object classes that leave the entry because their extension was retracted. Classes that are neither
+	// in Touched nor in Drop belong to somebody else and stay.
+	Drop []string
 	// Key is the new value of a table source's key.
 	Key any
+	// Gone: the entry is to be deleted; the source belonged to retracted extensions only. Touched is empty.
+	Gone bool
 }
 
-// Outbound computes what each entry is to hold, running each needed outbound query exactly once, in dependency order.
-// old is nil on create; only attributes whose inputs differ between old and object are computed. The values of RDN
-// attributes are among Touched; naming itself is the caller's.
-func (s *Shape) Outbound(ctx context.Context, old, object *Object) ([]EntryState, error) {
-	return nil, errUnfinished
+// Lookup finds other objects for the XQuery functions that need them.
+type Lookup interface {
+	// Object returns the object of a type whose attribute has this value (as Attribute.Text gives it), nil when there is
+	// none. The values of Secret attributes are left out.
+	Object(ctx context.Context, typeName, attribute, value string) (*Object, error)
+	// NextNumber reserves and returns the smallest free number of an Integer attribute that is at least from.
+	NextNumber(ctx context.Context, typeName, attribute string, from int64) (int64, error)
 }
-
-// Explanation says where an attribute's value comes from and goes to.
-type Explanation struct {
-	Type      string      `json:"type"`
-	Attribute string      `json:"attribute"`
-	ValueType string      `json:"valueType"`
-	From      []Direction `json:"from"`
-	To        []Direction `json:"to"`
-	Notes     []string    `json:"notes,omitempty"`
-}
-
-// Direction is one way of a value: a backend attribute, and the query if there is one.
-type Direction struct {
-	Backend   string   `json:"backend"`
-	Table     string   `json:"table,omitempty"`
-	Attribute string   `json:"attribute,omitempty"`
-	Query     string   `json:"query,omitempty"`
-	Reads     []string `json:"reads,omitempty"`
-}
-
-// Explain explains TYPE or TYPE.ATTRIBUTE.
-func (s *Set) Explain(typeName, attribute string) ([]Explanation, error) { return nil, errUnfinished }
