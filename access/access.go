@@ -42,7 +42,9 @@ type Policy interface {
 }
 
 // Static is the policy without access-control sets: an administrator may do all; a logged-in user may read himself, be
-// told of changes of himself, and run the commands that only concern himself; nobody else may do anything.
+// told of changes of himself, and call commands; nobody else may do anything. That he may call a command grants nothing
+// of what it does: for each object and event the right is asked for again, and a command that is for administrators only
+// asks for another right than Execute.
 type Static struct{}
 
 var _ Policy = Static{}
