@@ -1,28 +1,10 @@
 package definitions
 
-// Position is a place in a definition file; lines and columns count from 1.
+// Position is a place in a definition file; lines and columns count from 1. A column counts characters, not bytes.
 type Position struct {
-	File         string `json:"file"`
-	Line, Column int    `json:"-"`
-}
-
-// Severity of a Problem.
-type Severity uint8
-
-const (
-	// Warning: the definition is loaded; what the problem is about is marked unavailable.
-	Warning Severity = iota
-	// Error: the set cannot be used.
-	Error
-)
-
-// Problem is one thing wrong in a definition file.
-type Problem struct {
-	Position
-	Severity Severity
-	Message  string // what is wrong
-	Hint     string // what to write instead: the nearest right name, the allowed values
-	Source   string // the offending line, when known
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
 }
 
 // Set is all types of a service, linked and checked. It is immutable.
@@ -31,7 +13,8 @@ type Set struct {
 	order []string
 }
 
-// Query is an XQuery that stands in a definition; it knows its place for error messages.
+// Query is an XQuery that stands in a definition. Pos is the place of its first character, so that a place inside the
+// query can be told as a place in the file: Text keeps the query's own lines and columns.
 type Query struct {
 	Text string
 	Pos  Position
@@ -100,6 +83,7 @@ type Attribute struct {
 	Backend           string        // never empty after linking
 	Values            []Value       // allowed values; empty for any
 	ValuesPopulate    string        // the command that yields them
+	ValuesRefresh     bool          // they are asked for again after each update of the object
 	ValuesQuery       *Query
 	Default           *string
 	DefaultQuery      *Query
@@ -113,7 +97,7 @@ type Attribute struct {
 	BlockedBy         []Blocker
 	DependsOn         []string
 	References        []Reference
-	Foreign           bool // a ForeignAttribute: defined by the base type, used here
+	Foreign           bool // a ForeignAttribute: a copy of what another type of the same object defines, used here
 	InFilter          *FilterChain
 	OutFilter         *FilterChain
 	Validator         *Condition
@@ -224,10 +208,11 @@ type Hook struct {
 // UpdateHook notifies another object's attribute of a change of this one.
 type UpdateHook struct{ Object, Attribute, NotifyAttribute string }
 
-// ExtensionCondition must hold for an extension to be added.
+// ExtensionCondition must hold for an extension to be added to an object that carries Extension.
 type ExtensionCondition struct {
-	Extension string
-	Condition *Condition
+	Extension  string
+	Properties []string // the attributes that the condition looks at
+	Condition  *Condition
 }
 
 // Aspect says how objects of a type are found and shown by the search.
