@@ -1,0 +1,243 @@
+package xquery
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/lestrrat-go/helium/xpath3"
+)
+
+// Query is a compiled query: immutable, safe for concurrent use.
+type Query struct {
+	origin  origin
+	options Options
+	module  *module
+	program *xpath3.Expression
+
+	// identity is a query that is just ".": helium answers it from storage that the next evaluation overwrites.
+	identity bool
+	// clocked says that the query can ask for the current time, so that the evaluation's clock must be set.
+	clocked    bool
+	effects    []string
+	namespaces map[string]string
+	functions  map[xpath3.QualifiedName]xpath3.Function
+
+	workers sync.Pool // of *worker
+	reads   func() Paths
+	tracer  func() *xpath3.Expression
+}
+
+// Compile checks and compiles source. Its error is an *Error with the W3C code and the place. The options' maps and
+// slices must not be changed afterwards.
+func Compile(source string, options Options) (*Query, error) {
+	o := origin{text: source, file: options.File, line: max(options.Line, 1), column: max(options.Column, 1)}
+	if len(source) > MaxSource {
+		o.text = ""
+		return nil, o.asError(tooMuch(0, "the query is larger than %d bytes", MaxSource))
+	}
+	m, err := parse(source, &options)
+	if err != nil {
+		return nil, o.asError(err)
+	}
+	q := &Query{origin: o, options: options, module: m}
+	c := &compiler{options: &q.options, module: m}
+	tree, err := c.compile()
+	if err != nil {
+		return nil, o.asError(err)
+	}
+	if q.program, err = xpath3.NewCompiler().CompileExpr(tree); err != nil {
+		return nil, o.asError(err)
+	}
+	_, q.identity = tree.(xpath3.ContextItemExpr)
+	q.clocked = c.clocked
+	q.effects = c.effectNames()
+	q.functions = c.functionTable()
+	q.namespaces = c.namespaceTable()
+	q.reads = sync.OnceValue(func() Paths { return analyse(q) })
+	q.tracer = sync.OnceValue(q.compileTracer)
+	return q, nil
+}
+
+// compileTracer compiles the query once more, with every expression announcing its place: see Query.trace.
+func (q *Query) compileTracer() *xpath3.Expression {
+	c := &compiler{options: &q.options, module: q.module, traced: true}
+	tree, err := c.compile()
+	if err != nil {
+		return nil
+	}
+	program, err := xpath3.NewCompiler().CompileExpr(tree)
+	if err != nil {
+		return nil
+	}
+	return program
+}
+
+// Source is the text that was compiled.
+func (q *Query) Source() string { return q.origin.text }
+
+// Effects are the local names of the used functions that have an effect, sorted. A query that can look functions up by
+// name counts as using all of them.
+func (q *Query) Effects() []string { return slices.Clone(q.effects) }
+
+// Reads are the paths that the query can read, found by static analysis at the first call.
+func (q *Query) Reads() Paths { return q.reads() }
+
+// compiler turns a syntax tree into helium's. It resolves variables and functions, so that a query that compiles has
+// neither undeclared ones nor wrong numbers of arguments.
+//
+// What XQuery has beyond XPath becomes helium's own nodes where they suffice ("where" is a conditional, a variable of
+// the prolog is a "let"), or calls of hook functions whose names no source can write (hooks.go). Hooks get what they
+// need as arguments, so they work at any depth, and helium keeps the focus and the variables.
+type compiler struct {
+	options *Options
+	module  *module
+	scope   []binding
+	// reserved are the variables that helium sets in a catch: they have fixed names.
+	clocked   bool
+	lookups   bool // the query can look functions up by name
+	prefixes  bool // the query can expand prefixes at run time
+	externals map[xpath3.QualifiedName]int
+	traced    bool
+	hidden    int
+}
+
+// binding is a variable in scope.
+type binding struct {
+	name   name
+	helium string // its name in helium's tree
+	used   bool
+}
+
+// compile compiles the prolog and the body.
+func (c *compiler) compile() (tree xpath3.Expr, err error) {
+	defer func() {
+		switch f := recover().(type) {
+		case nil:
+		case *failure:
+			tree, err = nil, f
+		default:
+			panic(f)
+		}
+	}()
+	for _, v := range c.options.Variables {
+		c.bind(name{local: v})
+	}
+	if len(c.module.variables) == 0 {
+		return c.expr(c.module.body), nil
+	}
+	var s stream
+	for i := range c.module.variables {
+		c.prologVariable(&s, &c.module.variables[i])
+	}
+	return s.build(c.expr(c.module.body)), nil
+}
+
+// prologVariable binds a variable of the prolog. An external one without a value of its own needs no clause: helium
+// asks the evaluation for it.
+func (c *compiler) prologVariable(s *stream, v *clause) {
+	if v.external && v.variable.uri != "" {
+		panic(fail(codeUndeclared, int(v.offset), "an external variable must be in no namespace"))
+	}
+	switch {
+	case !v.external:
+		value := c.expr(v.expr)
+		s.let(c.bind(v.variable), value)
+	case v.expr != nil:
+		supplied := hookCall(hookSupplied, xpath3.LiteralExpr{Value: v.variable.local})
+		value := xpath3.IfExpr{
+			Cond: supplied, Then: xpath3.VariableExpr{Name: v.variable.local}, Else: c.expr(v.expr),
+		}
+		s.let(c.bind(v.variable), value)
+	default:
+		c.bind(v.variable)
+	}
+	c.declareType(s, v)
+}
+
+// bind puts a variable into scope and returns its name in helium's tree.
+func (c *compiler) bind(n name) string {
+	h := n.local
+	if n.uri != "" {
+		h = "Q{" + n.uri + "}" + n.local
+	}
+	return c.bindAs(n, h)
+}
+
+func (c *compiler) bindAs(n name, helium string) string {
+	c.scope = append(c.scope, binding{name: n, helium: helium})
+	return helium
+}
+
+// hide makes a name for a variable of our own.
+func (c *compiler) hide() string {
+	c.hidden++
+	return hiddenName(c.hidden)
+}
+
+// variable finds a variable in scope.
+func (c *compiler) variable(v *variable) xpath3.Expr {
+	for i := len(c.scope) - 1; i >= 0; i-- {
+		b := &c.scope[i]
+		if b.name.local == v.name.local && b.name.uri == v.name.uri {
+			b.used = true
+			return xpath3.VariableExpr{Name: b.helium}
+		}
+	}
+	f := fail(codeUndeclared, int(v.offset), "the variable $%s is not declared", v.name)
+	var names []string
+	for _, b := range c.scope {
+		names = append(names, b.name.String())
+	}
+	if near := nearest(v.name.local, names); near != "" {
+		f.message += "; did you mean $" + near + "?"
+	}
+	panic(f)
+}
+
+// namespaceTable are the prefixes that helium may need at run time.
+func (c *compiler) namespaceTable() map[string]string {
+	if !c.prefixes {
+		return noNamespaces
+	}
+	all := maps.Clone(predeclared)
+	maps.Copy(all, c.options.Namespaces)
+	maps.Copy(all, c.module.namespaces)
+	all[noNamespace] = ""
+	if c.module.elements != "" {
+		all[""] = c.module.elements
+	}
+	return all
+}
+
+var noNamespaces = map[string]string{noNamespace: ""}
+
+// functionTable are the functions that helium finds by their qualified names.
+func (c *compiler) functionTable() map[xpath3.QualifiedName]xpath3.Function {
+	if len(c.externals) == 0 && !c.lookups {
+		return refused
+	}
+	table := maps.Clone(refused)
+	for i := range c.options.Functions {
+		f := &c.options.Functions[i]
+		key := xpath3.QualifiedName{URI: f.Namespace, Name: f.Name}
+		if _, used := c.externals[key]; used || c.lookups {
+			e, _ := table[key].(*externalFunction)
+			table[key] = e.with(f)
+		}
+	}
+	return table
+}
+
+func (c *compiler) effectNames() []string {
+	var names []string
+	for i := range c.options.Functions {
+		f := &c.options.Functions[i]
+		_, used := c.externals[xpath3.QualifiedName{URI: f.Namespace, Name: f.Name}]
+		if f.Effect && (used || c.lookups) && !slices.Contains(names, f.Name) {
+			names = append(names, f.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

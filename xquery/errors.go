@@ -1,0 +1,230 @@
+package xquery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/lestrrat-go/helium"
+	"github.com/lestrrat-go/helium/xpath3"
+)
+
+// The W3C error codes that this package raises by itself (XQuery 3.1, appendix F; XPath Functions 3.1, appendix C).
+const (
+	codeSyntax          = "XPST0003"
+	codeUndeclared      = "XPST0008"
+	codeFunction        = "XPST0017"
+	codeTypeName        = "XPST0051"
+	codePrefix          = "XPST0081"
+	codeNoFocus         = "XPDY0002"
+	codeLimit           = "XPDY0130" // an implementation-dependent limit has been exceeded
+	codeType            = "XPTY0004"
+	codeMixedPath       = "XPTY0018"
+	codePathNotNode     = "XPTY0019"
+	codeSetOperand      = "XPTY0004"
+	codeReservedPrefix  = "XQST0070"
+	codeTwicePrefix     = "XQST0033"
+	codeTwiceElementNS  = "XQST0066"
+	codeTwiceVariable   = "XQST0049"
+	codeTwiceParameter  = "XQST0039"
+	codeSamePosition    = "XQST0089"
+	codeVersion         = "XQST0031"
+	codeEncoding        = "XQST0087"
+	codeCollation       = "XQST0076"
+	codeCastTarget      = "XPST0080"
+	codeExternal        = "FOER0000"
+	codeOverflow        = "FOAR0002"
+	codeInternal        = "XPDY0130"
+	namespaceXMLNS      = "http://www.w3.org/2000/xmlns/"
+	namespaceXML        = "http://www.w3.org/XML/1998/namespace"
+	namespaceLocal      = "http://www.w3.org/2005/xquery-local-functions"
+	nearLength          = 24
+	maxNesting          = 256 // of expressions in a source
+	maxChain            = 512 // operators of one level in a row
+	maxErrorMessageRune = 400
+)
+
+// ErrLimit is in the chain of every Error that reports an exceeded limit: of the source, of an evaluation's steps,
+// depth, constructed bytes or time. Its code is XPDY0130.
+var ErrLimit = errors.New("limit exceeded")
+
+// Error is a static or dynamic error of XQuery.
+type Error struct {
+	// Code is the local name of the W3C error code, as "XPST0003", or of the code that fn:error was given.
+	Code    string
+	Message string
+	// File, Line and Column are where the error stands, in terms of Options. Line and Column count from 1, Column counts
+	// characters; both are 0 when the place is not known.
+	File         string
+	Line, Column int
+	Near         string // the offending text, if known
+	Err          error  // the cause, if there is one: ErrLimit, or the error of an external function
+}
+
+// Error is the place, the code, the message and the offending text in one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.File != "" {
+		b.WriteString(e.File)
+		b.WriteByte(':')
+	}
+	if e.Line > 0 {
+		fmt.Fprintf(&b, "%d:%d:", e.Line, e.Column)
+	}
+	if b.Len() > 0 {
+		b.WriteByte(' ')
+	}
+	b.WriteString(e.Code)
+	b.WriteString(": ")
+	b.WriteString(e.Message)
+	if e.Near != "" {
+		fmt.Fprintf(&b, " (near %q)", e.Near)
+	}
+	return b.String()
+}
+
+// Unwrap is the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// origin is a source text and where it stands in its file.
+type origin struct {
+	text         string
+	file         string
+	line, column int
+}
+
+// place is the line and the column of a byte offset.
+func (o *origin) place(offset int) (line, column int) {
+	offset = min(max(offset, 0), len(o.text))
+	before := o.text[:offset]
+	lines := strings.Count(before, "\n")
+	if lines == 0 {
+		return o.line, o.column + utf8.RuneCountInString(before)
+	}
+	last := strings.LastIndexByte(before, '\n')
+	return o.line + lines, 1 + utf8.RuneCountInString(before[last+1:])
+}
+
+// near is the text at an offset: what a reader looks for in the file.
+func (o *origin) near(offset int) string {
+	if offset < 0 || offset >= len(o.text) {
+		return ""
+	}
+	rest := o.text[offset:]
+	if i := strings.IndexByte(rest, '\n'); i >= 0 {
+		rest = rest[:i]
+	}
+	if len(rest) <= nearLength {
+		return strings.TrimSpace(rest)
+	}
+	end := nearLength
+	for end > 0 && !utf8.RuneStart(rest[end]) {
+		end--
+	}
+	return strings.TrimSpace(rest[:end])
+}
+
+// failure is an error at an offset of the source, before the offset has become a place.
+type failure struct {
+	code    string
+	message string
+	offset  int
+	err     error
+}
+
+func (f *failure) Error() string { return f.code + ": " + f.message }
+
+func fail(code string, offset int, format string, args ...any) *failure {
+	return &failure{code: code, message: fmt.Sprintf(format, args...), offset: offset}
+}
+
+func tooMuch(offset int, format string, args ...any) *failure {
+	f := fail(codeLimit, offset, format, args...)
+	f.err = ErrLimit
+	return f
+}
+
+// asError turns any error of compilation into an *Error with its place.
+func (o *origin) asError(err error) *Error {
+	var f *failure
+	if errors.As(err, &f) {
+		line, column := o.place(f.offset)
+		return &Error{
+			Code: f.code, Message: f.message, File: o.file, Line: line, Column: column, Near: o.near(f.offset), Err: f.err,
+		}
+	}
+	code, message := classify(err)
+	return &Error{Code: code, Message: message, File: o.file, Line: o.line, Column: o.column, Err: err}
+}
+
+// heliumCodes gives helium's errors that carry no W3C code theirs.
+var heliumCodes = []struct {
+	err  error
+	code string
+}{
+	{xpath3.ErrRecursionLimit, codeLimit},
+	{xpath3.ErrOpLimit, codeLimit},
+	{xpath3.ErrNodeSetLimit, codeLimit},
+	{xpath3.ErrRegexMatchLimit, codeLimit},
+	{xpath3.ErrUnknownFunction, codeFunction},
+	{xpath3.ErrUnknownFunctionNamespace, codePrefix},
+	{xpath3.ErrUndefinedVariable, codeUndeclared},
+	{xpath3.ErrArityMismatch, codeType},
+	{xpath3.ErrTypeMismatch, codeType},
+	{xpath3.ErrUnionNotNodeSet, codeSetOperand},
+	{xpath3.ErrPathNotNodeSet, codePathNotNode},
+	{xpath3.ErrNotNodeSet, codeType},
+	{xpath3.ErrUnsupportedExpr, codeSyntax},
+}
+
+// classify finds the code and the message of an error that helium raised.
+func classify(err error) (code, message string) {
+	var xe *xpath3.XPathError
+	if errors.As(err, &xe) {
+		code = xe.CodeQName().Local
+		if code == "" {
+			code = xe.Code
+		}
+		return code, trimMessage(xe.Message)
+	}
+	for _, h := range heliumCodes {
+		if errors.Is(err, h.err) {
+			return h.code, trimMessage(err.Error())
+		}
+	}
+	message = err.Error()
+	if code, rest, ok := strings.Cut(message, ": "); ok && isCode(code) {
+		return code, trimMessage(rest)
+	}
+	if errors.Is(err, helium.ErrNilNode) {
+		return codeNoFocus, "the context item is absent"
+	}
+	return codeType, trimMessage(message)
+}
+
+func isCode(s string) bool {
+	if len(s) != 8 {
+		return false
+	}
+	for i, r := range s {
+		if i < 4 && (r < 'A' || r > 'Z') || i >= 4 && (r < '0' || r > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// trimMessage keeps messages readable: helium quotes whole values in some.
+func trimMessage(s string) string {
+	s = strings.TrimPrefix(s, "xpath3: ")
+	if utf8.RuneCountInString(s) <= maxErrorMessageRune {
+		return s
+	}
+	return string([]rune(s)[:maxErrorMessageRune]) + "..."
+}
+
+func isContextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,240 @@
+package xquery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lestrrat-go/helium"
+	"github.com/lestrrat-go/helium/xpath3"
+)
+
+// Input is what an evaluation works on.
+type Input struct {
+	// Context is the context item: a *Document, a helium.Node, or nil for none.
+	Context any
+	// Variables are the values of the external variables, by local name.
+	Variables map[string]Sequence
+	Limits    Limits
+	Now       time.Time // the clock of fn:current-dateTime; zero for the real one
+}
+
+// worker is what one evaluation needs besides the query; a query keeps its workers for reuse. A worker belongs to one
+// goroutine at a time.
+type worker struct {
+	state     *xpath3.EvalState
+	steps     int // the limit that state was made for
+	order     *xpath3.DocOrderCache
+	variables map[string]Sequence
+	budget    budget
+}
+
+// ResolveVariable gives helium the external variables.
+func (w *worker) ResolveVariable(_ context.Context, name string) (xpath3.Sequence, bool, error) {
+	s, ok := w.variables[name]
+	if !ok {
+		return nil, false, xpathError(codeNoFocus, "the external variable $%s has no value", name)
+	}
+	return inner(s), true, nil
+}
+
+// newWorker makes a worker for a limit of steps, with the clock fixed at now.
+func (q *Query) newWorker(steps int, now time.Time) *worker {
+	w := &worker{steps: steps, order: xpath3.NewDocOrderCache()}
+	w.state = newEvaluator().
+		Namespaces(q.namespaces).
+		Functions(hooks, q.functions).
+		VariableResolver(w).
+		CurrentTime(now).
+		DocOrderCache(w.order).
+		OpLimit(steps).
+		NewEvalState(nil)
+	return w
+}
+
+// take gets a worker from the pool. The clock of a worker cannot be set, so queries that ask for the time get their own.
+func (q *Query) take(in *Input) *worker {
+	limits := in.Limits.withDefaults()
+	var w *worker
+	if q.clocked {
+		now := in.Now
+		if now.IsZero() {
+			now = time.Now()
+		}
+		w = q.newWorker(limits.Steps, now)
+	} else if pooled, ok := q.workers.Get().(*worker); ok && pooled.steps == limits.Steps {
+		w = pooled
+	} else {
+		w = q.newWorker(limits.Steps, time.Unix(0, 0).UTC())
+	}
+	w.variables = in.Variables
+	w.budget = budget{worker: w, limits: limits, functions: w.budget.functions[:0], places: w.budget.places[:0]}
+	return w
+}
+
+// release forgets what the evaluation worked on, and keeps the worker.
+func (q *Query) release(w *worker) {
+	w.budget.finish()
+	w.variables = nil
+	w.budget.parent = nil
+	if q.clocked {
+		return
+	}
+	// The state keeps its last node until a context item replaces it.
+	w.state.SetContextItem(nothing)
+	w.state.SetContextItem(nil)
+	w.order.Reset()
+	q.workers.Put(w)
+}
+
+var nothing xpath3.Item = xpath3.AtomicValue{TypeName: xpath3.TypeString, Value: ""}
+
+// contextNode is the node that the input gives as the context item.
+func contextNode(item any) (helium.Node, error) {
+	switch n := item.(type) {
+	case nil:
+		return nil, nil
+	case *Document:
+		if n == nil || n.doc == nil {
+			return nil, nil
+		}
+		return n.doc, nil
+	case helium.Node:
+		return n, nil
+	}
+	return nil, fmt.Errorf("xquery: a context item cannot be a %T", item)
+}
+
+// Evaluate runs the query. Its error is an *Error, or the context's. The result may hold nodes of the input's document,
+// so it must not be used after that was freed.
+func (q *Query) Evaluate(ctx context.Context, in Input) (Sequence, error) {
+	s, err := q.evaluate(ctx, &in)
+	if err != nil {
+		return nil, err
+	}
+	return wrap(s), nil
+}
+
+// Matches is the effective boolean value of the query's result (XQuery 3.1, section 2.4.3).
+func (q *Query) Matches(ctx context.Context, in Input) (bool, error) {
+	s, err := q.evaluate(ctx, &in)
+	if err != nil {
+		return false, err
+	}
+	if s == nil {
+		return false, nil
+	}
+	matches, err := xpath3.EBV(s)
+	if err != nil {
+		return false, q.located(err, q.module.body.at())
+	}
+	return matches, nil
+}
+
+func (q *Query) evaluate(ctx context.Context, in *Input) (xpath3.Sequence, error) {
+	node, err := contextNode(in.Context)
+	if err != nil {
+		return nil, q.located(&xpath3.XPathError{Code: codeType, Message: err.Error()}, 0)
+	}
+	s, steps, err := q.run(ctx, q.program, node, in)
+	if err == nil {
+		return s, nil
+	}
+	if isContextError(err) && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, q.trace(ctx, node, in, steps, err)
+}
+
+// run evaluates a compiled program once.
+func (q *Query) run(
+	ctx context.Context, program *xpath3.Expression, node helium.Node, in *Input,
+) (s xpath3.Sequence, b evaluated, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, b, err
+	}
+	w := q.take(in)
+	w.budget.begin(ctx)
+	defer func() {
+		b.steps = w.budget.steps
+		if n := len(w.budget.places); n > 0 {
+			b.place, b.placed = w.budget.places[n-1], true
+		}
+		if broken := recover(); broken != nil {
+			// The worker is in an unknown state and is not used again.
+			w.budget.finish()
+			s, err = nil, fmt.Errorf("xquery: the evaluation failed unexpectedly: %v", broken)
+			return
+		}
+		q.release(w)
+	}()
+	result, err := program.EvaluateReuse(&w.budget, w.state, node)
+	if err != nil {
+		return nil, b, err
+	}
+	s = result.Sequence()
+	if q.identity && s != nil {
+		s = xpath3.ItemSlice{s.Get(0)}
+	}
+	return s, b, nil
+}
+
+// evaluated is what a run leaves besides its result: the steps it took, and the innermost expression in a traced one.
+type evaluated struct {
+	steps  int
+	place  int
+	placed bool
+}
+
+// maxTraced bounds the evaluations that are worth a second one to find the place of an error.
+const maxTraced = 100_000
+
+// trace finds where an error arose. helium's tree has no places, so the query is evaluated again in a form in which
+// every expression announces itself; evaluations without an error pay nothing for it. A query with effects is not
+// evaluated again.
+func (q *Query) trace(ctx context.Context, node helium.Node, in *Input, first evaluated, err error) error {
+	place := q.module.body.at()
+	if len(q.effects) > 0 || first.steps > maxTraced || errors.Is(err, ErrLimit) {
+		return q.located(err, place)
+	}
+	program := q.tracer()
+	if program == nil {
+		return q.located(err, place)
+	}
+	_, second, again := q.run(ctx, program, node, in)
+	if again == nil || !second.placed {
+		return q.located(err, place)
+	}
+	code, _ := classify(err)
+	if same, _ := classify(again); same != code {
+		return q.located(err, place)
+	}
+	return q.located(err, second.place)
+}
+
+// located turns an error of an evaluation into an *Error.
+func (q *Query) located(err error, at int) *Error {
+	line, column := q.origin.place(at)
+	e := &Error{File: q.origin.file, Line: line, Column: column, Near: q.origin.near(at)}
+	var f *failure
+	if errors.As(err, &f) {
+		e.Code, e.Message, e.Err = f.code, f.message, f.err
+		return e
+	}
+	e.Code, e.Message = classify(err)
+	e.Err = cause(err)
+	if e.Code == codeLimit && e.Err == nil {
+		e.Err = ErrLimit
+	}
+	return e
+}
+
+// cause is the error of an external function, which callers may want to recognize; helium's own are no one's business.
+func cause(err error) error {
+	var external *externalError
+	if errors.As(err, &external) {
+		return external.cause
+	}
+	return nil
+}

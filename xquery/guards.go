@@ -1,0 +1,279 @@
+package xquery
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/lestrrat-go/helium"
+	"github.com/lestrrat-go/helium/xpath3"
+)
+
+// timezone is the implicit timezone: fixed, so that a query means the same on every machine.
+var timezone = time.UTC
+
+// parseDepth bounds the nesting of documents that queries parse.
+const parseDepth = 100
+
+func newEvaluator() xpath3.Evaluator {
+	return xpath3.NewEvaluator(xpath3.EvalBorrowing).
+		ImplicitTimezone(timezone).
+		TraceWriter(discard{}).
+		Parser(helium.NewParser().MaxDepth(parseDepth))
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// builtin is a function of helium's with its own checks of arguments. It must not depend on the focus.
+func builtin(local string, arity int) xpath3.FunctionItem {
+	ref := xpath3.NamedFunctionRef{Prefix: "fn", Name: local, Arity: arity}
+	expression, err := xpath3.NewCompiler().CompileExpr(ref)
+	if err != nil {
+		panic("xquery: helium has no function " + local)
+	}
+	result, err := newEvaluator().Evaluate(context.Background(), expression, nil)
+	if err != nil || result.Sequence().Len() != 1 {
+		panic("xquery: helium has no function " + local)
+	}
+	f, _ := result.Sequence().Get(0).(xpath3.FunctionItem)
+	return f
+}
+
+// guard is a function of helium's whose results count as constructed, so that no query can hold more memory than its
+// limit allows. Slow ones look at the clock afterwards.
+type guard struct {
+	least   int
+	byArity []xpath3.FunctionItem // from least on
+	before  func(b *budget, args []xpath3.Sequence) error
+	slow    bool
+}
+
+func (g *guard) MinArity() int { return g.least }
+func (g *guard) MaxArity() int { return g.least + len(g.byArity) - 1 }
+
+func (g *guard) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	b := budgetOf(ctx)
+	if b == nil {
+		return nil, errOutside
+	}
+	if g.before != nil {
+		if err := g.before(b, args); err != nil {
+			return nil, err
+		}
+	}
+	result, err := g.byArity[len(args)-g.least].Invoke(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	if g.slow {
+		if err := b.check(); err != nil {
+			return nil, err
+		}
+	}
+	return result, b.charge(result)
+}
+
+// guardedFunctions lists the functions of the fn namespace that make new text or long sequences, with the smallest and
+// the greatest number of arguments.
+var guardedFunctions = []struct {
+	name        string
+	least, most int
+	before      func(b *budget, args []xpath3.Sequence) error
+	slow        bool
+}{
+	{name: "string", least: 1, most: 1},
+	{name: "data", least: 1, most: 1},
+	{name: "upper-case", least: 1, most: 1},
+	{name: "lower-case", least: 1, most: 1},
+	{name: "translate", least: 3, most: 3},
+	{name: "normalize-space", least: 1, most: 1},
+	{name: "normalize-unicode", least: 1, most: 2},
+	{name: "substring", least: 2, most: 3},
+	{name: "substring-before", least: 2, most: 3},
+	{name: "substring-after", least: 2, most: 3},
+	{name: "codepoints-to-string", least: 1, most: 1},
+	{name: "string-to-codepoints", least: 1, most: 1},
+	{name: "encode-for-uri", least: 1, most: 1},
+	{name: "iri-to-uri", least: 1, most: 1},
+	{name: "escape-html-uri", least: 1, most: 1},
+	{name: "resolve-uri", least: 1, most: 2},
+	{name: "serialize", least: 1, most: 2, slow: true},
+	{name: "xml-to-json", least: 1, most: 2, slow: true},
+	{name: "json-to-xml", least: 1, most: 2, before: chargeTree, slow: true},
+	{name: "parse-json", least: 1, most: 2, before: chargeTree, slow: true},
+	{name: "parse-xml", least: 1, most: 1, before: chargeTree, slow: true},
+	{name: "parse-xml-fragment", least: 1, most: 1, before: chargeTree, slow: true},
+	{name: "format-integer", least: 2, most: 3, before: smallInteger},
+	{name: "format-number", least: 2, most: 3},
+	{name: "matches", least: 2, most: 3, slow: true},
+	{name: "replace", least: 3, most: 4, before: boundedReplacement, slow: true},
+	{name: "tokenize", least: 1, most: 3, slow: true},
+	{name: "analyze-string", least: 2, most: 3, before: chargeTree, slow: true},
+	{name: "reverse", least: 1, most: 1},
+	{name: "insert-before", least: 3, most: 3},
+	{name: "remove", least: 2, most: 2},
+	{name: "subsequence", least: 2, most: 3},
+	{name: "distinct-values", least: 1, most: 2, slow: true},
+	{name: "deep-equal", least: 2, most: 3, slow: true},
+	{name: "index-of", least: 2, most: 3, slow: true},
+	{name: "sort", least: 1, most: 3, slow: true},
+}
+
+// focused are the guarded functions that without an argument take the context item.
+var focused = map[string]bool{"string": true, "data": true, "normalize-space": true}
+
+func guarded() map[string]xpath3.Function {
+	table := make(map[string]xpath3.Function, len(guardedFunctions)+2)
+	for _, f := range guardedFunctions {
+		g := &guard{least: f.least, before: f.before, slow: f.slow}
+		for arity := f.least; arity <= f.most; arity++ {
+			g.byArity = append(g.byArity, builtin(f.name, arity))
+		}
+		table[f.name] = g
+	}
+	table["concat"] = &hook{2, -1, concat}
+	table["string-join"] = &hook{1, 2, stringJoin}
+	return table
+}
+
+// stringJoin is fn:string-join. It adds up the length before it joins: a sequence may hold the same long string many
+// times.
+func stringJoin(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if err := b.Err(); err != nil {
+		return nil, err
+	}
+	separator := ""
+	if len(args) == 2 {
+		s, err := oneString(args[1])
+		if err != nil {
+			return nil, err
+		}
+		separator = s
+	}
+	if args[0] == nil {
+		return xpath3.SingleString(""), nil
+	}
+	atoms, err := xpath3.AtomizeSequence(args[0])
+	if err != nil {
+		return nil, err
+	}
+	var few [8]string
+	texts, size := few[:0], 0
+	for _, a := range atoms {
+		s, err := xpath3.AtomicToString(a)
+		if err != nil {
+			return nil, err
+		}
+		size += len(s) + len(separator)
+		texts = append(texts, s)
+	}
+	if err := b.construct(size); err != nil {
+		return nil, err
+	}
+	return xpath3.SingleString(strings.Join(texts, separator)), nil
+}
+
+// oneString is an argument converted to xs:string.
+func oneString(s xpath3.Sequence) (string, error) {
+	atoms, err := atMost(s, 1)
+	if err != nil {
+		return "", err
+	}
+	if len(atoms) == 0 {
+		return "", typeError("expected a string, but there is none")
+	}
+	if text, ok := atoms[0].Value.(string); ok {
+		return text, nil
+	}
+	return "", typeError("expected a string, not %s", atoms[0].TypeName)
+}
+
+// treeCost is about how many bytes a parsed document takes for each of its source.
+const treeCost = 16
+
+// chargeTree counts a document before it is parsed.
+func chargeTree(b *budget, args []xpath3.Sequence) error {
+	return b.construct(treeCost * textLength(args[0]))
+}
+
+// textLength is the length of an argument that is a string or a node.
+func textLength(s xpath3.Sequence) int {
+	if s == nil || s.Len() != 1 {
+		return 0
+	}
+	a, err := xpath3.AtomizeItem(s.Get(0))
+	if err != nil {
+		return 0
+	}
+	text, _ := a.Value.(string)
+	return len(text)
+}
+
+// boundedReplacement refuses a replacement that could not fit, whatever matches.
+func boundedReplacement(b *budget, args []xpath3.Sequence) error {
+	if most := (textLength(args[0]) + 1) * textLength(args[2]); most > b.limits.Constructed-b.constructed {
+		return b.exceeded("a replacement may become larger than %d bytes", b.limits.Constructed)
+	}
+	return nil
+}
+
+// maxFormatted bounds what is formatted as a Roman number, whose length grows with its value.
+const maxFormatted = 1_000_000
+
+func smallInteger(_ *budget, args []xpath3.Sequence) error {
+	if args[0] == nil || args[0].Len() != 1 || args[1] == nil || args[1].Len() != 1 {
+		return nil
+	}
+	a, err := xpath3.AtomizeItem(args[0].Get(0))
+	if err != nil {
+		return nil // the function itself reports it
+	}
+	picture, err := oneString(args[1])
+	if err != nil || !strings.HasPrefix(strings.ToLower(picture), "i") {
+		return nil
+	}
+	if n, ok := a.Int64Val(); a.IsNumeric() && (!ok || n > maxFormatted || n < -maxFormatted) {
+		return xpathError("FODF1310", "the number is too large for this picture")
+	}
+	return nil
+}
+
+// refusal is a function that would reach outside of the query: into files, the network or the environment. It raises
+// the error that its specification gives for what is not available, or returns what stands for that.
+type refusal struct {
+	least, most int
+	code        string
+	message     string
+	result      xpath3.Sequence
+}
+
+func (r *refusal) MinArity() int { return r.least }
+func (r *refusal) MaxArity() int { return r.most }
+
+func (r *refusal) Call(context.Context, []xpath3.Sequence) (xpath3.Sequence, error) {
+	if r.code != "" {
+		return nil, xpathError(r.code, "%s", r.message)
+	}
+	return r.result, nil
+}
+
+var refused = map[xpath3.QualifiedName]xpath3.Function{
+	{URI: xpath3.NSFn, Name: "doc"}:                             refuse(1, 1, "FODC0002", "no documents are available"),
+	{URI: xpath3.NSFn, Name: "doc-available"}:                   &refusal{least: 1, most: 1, result: xpath3.SingleBoolean(false)},
+	{URI: xpath3.NSFn, Name: "collection"}:                      refuse(0, 1, "FODC0002", "no collections are available"),
+	{URI: xpath3.NSFn, Name: "uri-collection"}:                  refuse(0, 1, "FODC0002", "no collections are available"),
+	{URI: xpath3.NSFn, Name: "json-doc"}:                        refuse(1, 2, "FOUT1170", "no texts are available"),
+	{URI: xpath3.NSFn, Name: "unparsed-text"}:                   refuse(1, 2, "FOUT1170", "no texts are available"),
+	{URI: xpath3.NSFn, Name: "unparsed-text-lines"}:             refuse(1, 2, "FOUT1170", "no texts are available"),
+	{URI: xpath3.NSFn, Name: "unparsed-text-available"}:         &refusal{least: 1, most: 2, result: xpath3.SingleBoolean(false)},
+	{URI: xpath3.NSFn, Name: "environment-variable"}:            &refusal{least: 1, most: 1},
+	{URI: xpath3.NSFn, Name: "available-environment-variables"}: &refusal{},
+	{URI: xpath3.NSFn, Name: "load-xquery-module"}:              refuse(1, 2, "FOQM0006", "modules cannot be loaded at run time"),
+	{URI: xpath3.NSFn, Name: "transform"}:                       refuse(1, 1, "FOXT0004", "XSLT is not available"),
+}
+
+func refuse(least, most int, code, message string) *refusal {
+	return &refusal{least: least, most: most, code: code, message: message}
+}

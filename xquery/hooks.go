@@ -1,0 +1,332 @@
+package xquery
+
+import (
+	"context"
+	"errors"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/lestrrat-go/helium/xpath3"
+)
+
+// Hooks are functions that only the compiler calls. Their names start with a character that no source can write, and
+// helium finds them by one look into the table of local names.
+const (
+	hookConcat   = "\x01concat"   // the strings of its arguments, in one
+	hookRange    = "\x01range"    // "to"
+	hookNumber   = "\x01number"   // its argument, unless that is a number of too many digits
+	hookDigits   = "\x01digits"   // its argument, unless that is too long to be parsed as a number
+	hookFunction = "\x01function" // its argument, a function item that counts its calls
+	hookSupplied = "\x01supplied" // whether the caller supplied the variable
+	hookMismatch = "\x01mismatch" // fails: a value is not of its declared type
+	hookTuple    = "\x01tuple"    // a tuple of a FLWOR expression: number of keys, keys, variables
+	hookSort     = "\x01sort"     // tuples in their order: order specification, tuples
+	hookField    = "\x01field"    // a variable of a tuple: tuple, index
+	hookEnter    = "\x01enter"    // notes that the expression at an offset begins, and returns how deep
+	hookLeave    = "\x01leave"    // notes that the expression that began at this depth ended: depth, value
+)
+
+func hookCall(name string, args ...xpath3.Expr) xpath3.Expr {
+	return xpath3.FunctionCall{Name: name, Args: args}
+}
+
+func countingHook(name string) bool { return name == hookConcat || name == hookSort }
+
+func hiddenName(i int) string { return "\x01" + strconv.Itoa(i) }
+
+const (
+	// maxNumberBits bounds integers, and the numerators and denominators of decimals.
+	maxNumberBits = 1 << 13
+	// maxDigits is the longest text that is parsed as such a number.
+	maxDigits = maxNumberBits * 3 / 10
+)
+
+// hook is a function of ours as helium sees it.
+type hook struct {
+	least, most int // arguments; most is -1 for any number
+	call        func(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error)
+}
+
+func (h *hook) MinArity() int { return h.least }
+func (h *hook) MaxArity() int { return h.most }
+
+func (h *hook) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	b := budgetOf(ctx)
+	if b == nil {
+		return nil, errOutside
+	}
+	return h.call(b, args)
+}
+
+var errOutside = errors.New("a function was called outside of an evaluation")
+
+// hooks are helium's table of local names: our hooks, and the guarded functions (guards.go).
+var hooks = func() map[string]xpath3.Function {
+	table := map[string]xpath3.Function{
+		hookConcat:   &hook{0, -1, concat},
+		hookRange:    &hook{2, 2, boundedRange},
+		hookNumber:   &hook{1, 1, boundedNumber},
+		hookDigits:   &hook{1, 1, boundedDigits},
+		hookFunction: &countedFunctions{},
+		hookSupplied: &hook{1, 1, supplied},
+		hookMismatch: &hook{1, 1, mismatch},
+		hookTuple:    &hook{1, -1, makeTuple},
+		hookSort:     &hook{2, 2, sortTuples},
+		hookField:    &hook{2, 2, tupleField},
+		hookEnter:    &hook{1, 1, enterPlace},
+		hookLeave:    &hook{2, 2, leavePlace},
+	}
+	for name, f := range guarded() {
+		table[name] = f
+	}
+	return table
+}()
+
+func typeError(format string, args ...any) error {
+	return xpathError(codeType, format, args...)
+}
+
+func xpathError(code, format string, args ...any) error {
+	f := fail(code, 0, format, args...)
+	return &xpath3.XPathError{Code: code, Message: f.message}
+}
+
+// concat joins the string values of its arguments: "||" and fn:concat.
+func concat(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if err := b.Err(); err != nil {
+		return nil, err
+	}
+	size := 0
+	var few [8]string
+	texts := few[:0]
+	for _, a := range args {
+		s, err := concatOperand(a)
+		if err != nil {
+			return nil, err
+		}
+		size += len(s)
+		texts = append(texts, s)
+	}
+	if err := b.construct(size); err != nil {
+		return nil, err
+	}
+	return xpath3.SingleString(strings.Join(texts, "")), nil
+}
+
+// concatOperand is the string of one argument, which is at most one atomic value.
+func concatOperand(s xpath3.Sequence) (string, error) {
+	if s == nil || s.Len() == 0 {
+		return "", nil
+	}
+	if s.Len() == 1 {
+		switch item := s.Get(0).(type) {
+		case xpath3.AtomicValue:
+			return xpath3.AtomicToString(item)
+		case xpath3.FunctionItem, xpath3.MapItem:
+			return "", xpathError("FOTY0013", "a function or a map has no string value")
+		}
+	}
+	atoms, err := xpath3.AtomizeSequence(s)
+	if err != nil || len(atoms) == 0 {
+		return "", err
+	}
+	if len(atoms) > 1 {
+		return "", typeError("expected at most one item to concatenate, but there are %d", len(atoms))
+	}
+	return xpath3.AtomicToString(atoms[0])
+}
+
+func boundedRange(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	start, ok, err := rangeBound(args[0])
+	if err != nil || !ok {
+		return nil, err
+	}
+	end, ok, err := rangeBound(args[1])
+	if err != nil || !ok {
+		return nil, err
+	}
+	if start.Cmp(end) > 0 {
+		return nil, nil
+	}
+	size := new(big.Int).Sub(end, start)
+	if !size.IsInt64() || size.Int64() >= int64(b.left()) {
+		return nil, b.exceeded("a range of more items than steps are left")
+	}
+	if !start.IsInt64() || !end.IsInt64() {
+		return bigRange(b, start, int(size.Int64())+1)
+	}
+	return xpath3.NewRangeSequence(start.Int64(), end.Int64()), nil
+}
+
+func bigRange(b *budget, start *big.Int, count int) (xpath3.Sequence, error) {
+	items := make(xpath3.ItemSlice, 0, min(count, 1024))
+	for i := range count {
+		if err := b.Err(); err != nil {
+			return nil, err
+		}
+		n := new(big.Int).Add(start, big.NewInt(int64(i)))
+		items = append(items, xpath3.AtomicValue{TypeName: xpath3.TypeInteger, Value: n})
+	}
+	return items, nil
+}
+
+// rangeBound is an operand of "to" converted to xs:integer?.
+func rangeBound(s xpath3.Sequence) (*big.Int, bool, error) {
+	atoms, err := atMost(s, 1)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(atoms) == 0 {
+		return nil, false, nil
+	}
+	a := atoms[0]
+	if a.TypeName == xpath3.TypeUntypedAtomic {
+		if len(a.StringVal()) > maxDigits {
+			return nil, false, xpathError(codeOverflow, "the number has too many digits")
+		}
+		if a, err = xpath3.CastAtomic(a, xpath3.TypeInteger); err != nil {
+			return nil, false, err
+		}
+	}
+	if !xpath3.BuiltinIsSubtypeOf(a.TypeName, xpath3.TypeInteger) {
+		return nil, false, typeError("the operands of \"to\" must be integers, not %s", a.TypeName)
+	}
+	return a.BigInt(), true, nil
+}
+
+// atMost atomizes a sequence that may have this many items.
+func atMost(s xpath3.Sequence, most int) ([]xpath3.AtomicValue, error) {
+	if s == nil {
+		return nil, nil
+	}
+	atoms, err := xpath3.AtomizeSequence(s)
+	if err != nil {
+		return nil, err
+	}
+	if len(atoms) > most {
+		return nil, typeError("expected at most %d item, but there are %d", most, len(atoms))
+	}
+	return atoms, nil
+}
+
+func boundedNumber(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	s := args[0]
+	if s == nil || s.Len() != 1 {
+		return s, nil
+	}
+	a, ok := s.Get(0).(xpath3.AtomicValue)
+	if !ok {
+		return s, nil
+	}
+	switch n := a.Value.(type) {
+	case *big.Int:
+		if n.BitLen() > maxNumberBits {
+			return nil, xpathError(codeOverflow, "the number has too many digits")
+		}
+	case *big.Rat:
+		if n.Num().BitLen() > maxNumberBits || n.Denom().BitLen() > maxNumberBits {
+			return nil, xpathError(codeOverflow, "the number has too many digits")
+		}
+	}
+	return s, nil
+}
+
+func boundedDigits(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	s := args[0]
+	if s == nil || s.Len() != 1 {
+		return s, nil
+	}
+	size := 0
+	switch item := s.Get(0).(type) {
+	case xpath3.AtomicValue:
+		if text, ok := item.Value.(string); ok {
+			size = len(text)
+		}
+	case xpath3.NodeItem:
+		// Atomized once here, so that helium does not do it again.
+		a, err := xpath3.AtomizeItem(item)
+		if err != nil {
+			return nil, err
+		}
+		if text, ok := a.Value.(string); ok {
+			size = len(text)
+		}
+		s = xpath3.ItemSlice{a}
+	}
+	if size > maxDigits {
+		return nil, xpathError(codeOverflow, "a text of %d characters is too long to be read as such a value", size)
+	}
+	return s, nil
+}
+
+func supplied(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	text, err := concatOperand(args[0])
+	if err != nil {
+		return nil, err
+	}
+	_, ok := b.worker.variables[text]
+	return xpath3.SingleBoolean(ok), nil
+}
+
+func mismatch(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	text, err := concatOperand(args[0])
+	if err != nil {
+		return nil, err
+	}
+	return nil, typeError("%s", text)
+}
+
+// enterPlace and leavePlace keep the stack of the expressions that are being evaluated in a traced evaluation. A catch
+// leaves expressions without their end; the depth that every beginning returns cuts them off.
+func enterPlace(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	a, _ := args[0].Get(0).(xpath3.AtomicValue)
+	b.places = append(b.places, int(a.BigInt().Int64()))
+	return xpath3.SingleInteger(int64(len(b.places) - 1)), nil
+}
+
+func leavePlace(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	a, _ := args[0].Get(0).(xpath3.AtomicValue)
+	b.places = b.places[:a.BigInt().Int64()]
+	return args[1], nil
+}
+
+// countedFunctions wraps function items, so that recursion through them is bounded and their results are counted.
+type countedFunctions struct{}
+
+func (*countedFunctions) MinArity() int { return 1 }
+func (*countedFunctions) MaxArity() int { return 1 }
+
+func (*countedFunctions) Call(_ context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if args[0] == nil || args[0].Len() != 1 {
+		return args[0], nil
+	}
+	f, ok := args[0].Get(0).(xpath3.FunctionItem)
+	if !ok {
+		return args[0], nil
+	}
+	return xpath3.ItemSlice{countFunction(f)}, nil
+}
+
+func countFunction(f xpath3.FunctionItem) xpath3.FunctionItem {
+	invoke := f.Invoke
+	f.Invoke = func(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+		b := budgetOf(ctx)
+		if b == nil {
+			return nil, errOutside
+		}
+		if err := b.Err(); err != nil {
+			return nil, err
+		}
+		if b.depth++; b.depth > b.limits.Depth {
+			return nil, b.exceeded("functions call each other more than %d deep", b.limits.Depth)
+		}
+		defer func() { b.depth-- }()
+		result, err := invoke(ctx, args)
+		if err != nil {
+			return nil, err
+		}
+		return result, b.charge(result)
+	}
+	return f
+}

@@ -1,0 +1,176 @@
+package xquery
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lestrrat-go/helium/xpath3"
+)
+
+// call compiles a static function call.
+func (c *compiler) call(e *call) xpath3.Expr {
+	prefix, local := c.function(e.offset, e.name, len(e.args))
+	args := c.exprs(e.args)
+	if e.name.uri == xpath3.NSXS {
+		if local == "QName" {
+			c.prefixes = true
+		}
+		if len(args) == 1 && e.args[0] != nil {
+			args[0] = digits(e.name.local, args[0])
+		}
+	}
+	if e.name.uri == xpath3.NSFn && len(args) == 0 && focused[local] {
+		args = []xpath3.Expr{xpath3.ContextItemExpr{}}
+	}
+	return xpath3.FunctionCall{Prefix: prefix, Name: local, Args: args}
+}
+
+// functionRef compiles "name#arity".
+func (c *compiler) functionRef(e *functionRef) xpath3.Expr {
+	prefix, local := c.function(e.offset, e.name, e.arity)
+	if e.name.uri == xpath3.NSFn && e.arity == 0 && focused[local] {
+		// The guarded function does not see the focus of the reference, the one under its qualified name does.
+		prefix, local = "", "Q{"+xpath3.NSFn+"}"+local
+	}
+	return hookCall(hookFunction, xpath3.NamedFunctionRef{Prefix: prefix, Name: local, Arity: e.arity})
+}
+
+// function resolves a function that takes so many arguments to helium's name for it.
+func (c *compiler) function(at offset, n name, arity int) (prefix, local string) {
+	if f := c.external(n, arity); f != nil {
+		key := xpath3.QualifiedName{URI: f.Namespace, Name: f.Name}
+		if c.externals == nil {
+			c.externals = make(map[xpath3.QualifiedName]int, 4)
+		}
+		c.externals[key]++
+		return "", "Q{" + f.Namespace + "}" + f.Name
+	}
+	if !xpath3.StandardFunctionAcceptsArity(n.uri, n.local, arity) {
+		panic(c.noFunction(at, n, arity))
+	}
+	switch n.uri {
+	case xpath3.NSFn:
+		c.note(n.local, arity)
+		return "", n.local
+	case xpath3.NSXS:
+		return "xs", n.local
+	case xpath3.NSMath:
+		return "math", n.local
+	case xpath3.NSMap:
+		return "map", n.local
+	case xpath3.NSArray:
+		return "array", n.local
+	}
+	return "", "Q{" + n.uri + "}" + n.local
+}
+
+// note remembers what a function needs at run time.
+func (c *compiler) note(local string, arity int) {
+	switch local {
+	case "current-dateTime", "current-date", "current-time":
+		c.clocked = true
+	case "random-number-generator":
+		c.clocked = c.clocked || arity == 0
+	case "function-lookup":
+		c.clocked, c.lookups = true, true
+	}
+}
+
+// external finds a function of the caller's. One in no namespace may be called without a prefix, behind the standard
+// functions.
+func (c *compiler) external(n name, arity int) *Function {
+	for i := range c.options.Functions {
+		f := &c.options.Functions[i]
+		if f.Name != n.local || f.Arity != arity {
+			continue
+		}
+		if f.Namespace == n.uri || f.Namespace == "" && n.prefix == "" && n.uri == xpath3.NSFn &&
+			!xpath3.StandardFunctionAcceptsArity(n.uri, n.local, arity) {
+			return f
+		}
+	}
+	return nil
+}
+
+// noFunction says why a call does not fit: the number of arguments, or the name with the nearest right one.
+func (c *compiler) noFunction(at offset, n name, arity int) *failure {
+	arities := c.arities(n)
+	if len(arities) > 0 {
+		return fail(codeFunction, int(at), "the function %s takes %s, not %d", n, countArguments(arities), arity)
+	}
+	f := fail(codeFunction, int(at), "there is no function %s", n)
+	if near := nearest(n.local, c.functionNames(n)); near != "" {
+		if n.prefix != "" {
+			near = n.prefix + ":" + near
+		}
+		f.message += "; did you mean " + near + "?"
+	}
+	return f
+}
+
+// arities are the numbers of arguments that functions of this name take.
+func (c *compiler) arities(n name) []string {
+	var all []string
+	for i := range maxListedArity {
+		if c.external(n, i) != nil || xpath3.StandardFunctionAcceptsArity(n.uri, n.local, i) {
+			all = append(all, fmt.Sprint(i))
+		}
+	}
+	return all
+}
+
+const maxListedArity = 8
+
+func countArguments(arities []string) string {
+	if len(arities) == 1 {
+		if arities[0] == "1" {
+			return "1 argument"
+		}
+		return arities[0] + " arguments"
+	}
+	last := len(arities) - 1
+	return strings.Join(arities[:last], ", ") + " or " + arities[last] + " arguments"
+}
+
+func (c *compiler) functionNames(n name) []string {
+	var all []string
+	for i := range c.options.Functions {
+		if f := &c.options.Functions[i]; f.Namespace == n.uri || f.Namespace == "" {
+			all = append(all, f.Name)
+		}
+	}
+	switch n.uri {
+	case xpath3.NSFn:
+		all = append(all, strings.Fields(functionNames)...)
+	case xpath3.NSXS:
+		all = append(all, typeNames...)
+	case xpath3.NSMap:
+		all = append(all, strings.Fields("merge size keys contains get put entry remove for-each find")...)
+	case xpath3.NSArray:
+		all = append(all, strings.Fields(`size get put append subarray remove insert-before head tail reverse join flatten
+			filter fold-left fold-right for-each for-each-pair sort`)...)
+	case xpath3.NSMath:
+		all = append(all, strings.Fields("pi exp exp10 log log10 pow sqrt sin cos tan asin acos atan atan2")...)
+	}
+	return all
+}
+
+// functionNames are the functions of XPath Functions 3.1 in the fn namespace, for hints about misspelled ones.
+const functionNames = `abs adjust-date-to-timezone adjust-dateTime-to-timezone adjust-time-to-timezone analyze-string
+	apply available-environment-variables avg base-uri boolean ceiling codepoint-equal codepoints-to-string collation-key
+	collection compare concat contains contains-token count current-date current-dateTime current-time data dateTime
+	day-from-date day-from-dateTime days-from-duration deep-equal default-collation default-language distinct-values doc
+	doc-available document-uri element-with-id empty encode-for-uri ends-with environment-variable error escape-html-uri
+	exactly-one exists false filter floor fold-left fold-right for-each for-each-pair format-date format-dateTime
+	format-integer format-number format-time function-arity function-lookup function-name generate-id has-children head
+	hours-from-dateTime hours-from-duration hours-from-time id idref implicit-timezone in-scope-prefixes index-of
+	innermost insert-before iri-to-uri json-doc json-to-xml lang last load-xquery-module local-name local-name-from-QName
+	lower-case matches max min minutes-from-dateTime minutes-from-duration minutes-from-time month-from-date
+	month-from-dateTime months-from-duration name namespace-uri namespace-uri-for-prefix namespace-uri-from-QName nilled
+	node-name normalize-space normalize-unicode not number one-or-more outermost parse-ietf-date parse-json parse-xml
+	parse-xml-fragment path position prefix-from-QName QName random-number-generator remove replace resolve-QName
+	resolve-uri reverse root round round-half-to-even seconds-from-dateTime seconds-from-duration seconds-from-time
+	serialize sort starts-with static-base-uri string string-join string-length string-to-codepoints subsequence substring
+	substring-after substring-before sum tail timezone-from-date timezone-from-dateTime timezone-from-time tokenize trace
+	transform translate true unordered unparsed-text unparsed-text-available unparsed-text-lines upper-case
+	uri-collection xml-to-json year-from-date year-from-dateTime years-from-duration zero-or-one`

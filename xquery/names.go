@@ -1,0 +1,168 @@
+package xquery
+
+import (
+	"sort"
+
+	"github.com/lestrrat-go/helium/xpath3"
+)
+
+// predeclared are the prefixes that a query need not declare (XQuery 3.1, section 2.1.1, and the namespaces of XPath
+// Functions 3.1).
+var predeclared = map[string]string{
+	"xml":   namespaceXML,
+	"xs":    xpath3.NSXS,
+	"xsi":   "http://www.w3.org/2001/XMLSchema-instance",
+	"fn":    xpath3.NSFn,
+	"local": namespaceLocal,
+	"math":  xpath3.NSMath,
+	"map":   xpath3.NSMap,
+	"array": xpath3.NSArray,
+	"err":   xpath3.NSErr,
+}
+
+// namespace is the URI of a prefix that stands at an offset.
+func (p *parser) namespace(prefix string, at int) string {
+	uri, ok := p.module.namespaces[prefix]
+	if !ok {
+		uri, ok = p.options.Namespaces[prefix]
+	}
+	if !ok {
+		uri, ok = predeclared[prefix]
+	}
+	if !ok || uri == "" {
+		f := fail(codePrefix, at, "the namespace prefix %q is not declared", prefix)
+		if near := nearest(prefix, p.prefixes()); near != "" {
+			f.message += "; did you mean \"" + near + "\"?"
+		}
+		panic(f)
+	}
+	return uri
+}
+
+func (p *parser) prefixes() []string {
+	var all []string
+	for _, m := range []map[string]string{p.module.namespaces, p.options.Namespaces, predeclared} {
+		for prefix := range m {
+			all = append(all, prefix)
+		}
+	}
+	return all
+}
+
+// resolve is the expanded name of a name token; unprefixed names are in the given namespace.
+func (p *parser) resolve(t token, unprefixed string) name {
+	switch t.kind {
+	case tokenName:
+		return name{uri: unprefixed, local: t.value}
+	case tokenQName:
+		return name{prefix: t.prefix, uri: p.namespace(t.prefix, t.start), local: t.value}
+	case tokenURIName:
+		return name{uri: t.prefix, local: t.value}
+	}
+	panic(fail(codeSyntax, t.start, "expected a name"))
+}
+
+// reservedFunctions cannot be called without a prefix (XQuery 3.1, appendix A.3).
+var reservedFunctions = map[string]bool{
+	"array": true, "attribute": true, "comment": true, "document-node": true, "element": true, "empty-sequence": true,
+	"function": true, "if": true, "item": true, "map": true, "namespace-node": true, "node": true,
+	"processing-instruction": true, "schema-attribute": true, "schema-element": true, "switch": true, "text": true,
+	"typeswitch": true,
+}
+
+func (p *parser) functionName(t token) name {
+	if t.kind == tokenName && reservedFunctions[t.value] {
+		panic(fail(codeSyntax, t.start, "%q cannot be used as a function's name here", t.value))
+	}
+	return p.resolve(t, p.functions)
+}
+
+// typeName takes the name of a type.
+func (p *parser) typeName() (n name, start int) {
+	t := p.peek(0)
+	if t.kind != tokenName && t.kind != tokenQName && t.kind != tokenURIName {
+		p.unexpected("expected the name of a type")
+	}
+	start = t.start
+	return p.resolve(p.take(), p.module.elements), start
+}
+
+// notAtomic are names of XML Schema's namespace that are types, but neither atomic nor unions.
+var notAtomic = map[string]bool{
+	"anyType": true, "anySimpleType": true, "untyped": true, "NMTOKENS": true, "IDREFS": true, "ENTITIES": true,
+}
+
+// checkAtomic fails when the name is not a type that items can be instances of.
+func checkAtomic(n name, at int) {
+	if n.uri == xpath3.NSXS && !notAtomic[n.local] && xpath3.IsKnownXSDType("xs:"+n.local) {
+		return
+	}
+	panic(unknownType(n, at))
+}
+
+func unknownType(n name, at int) *failure {
+	f := fail(codeTypeName, at, "there is no atomic type %q", n.String())
+	if n.uri != xpath3.NSXS && xpath3.IsKnownXSDType("xs:"+n.local) {
+		f.message += "; did you mean \"xs:" + n.local + "\"?"
+	} else if near := nearest(n.local, typeNames); near != "" && n.uri == xpath3.NSXS {
+		f.message += "; did you mean \"xs:" + near + "\"?"
+	}
+	return f
+}
+
+func checkCastTarget(n name, at int) {
+	if n.uri == xpath3.NSXS {
+		switch n.local {
+		case "anyAtomicType", "NOTATION", "anySimpleType":
+			panic(fail(codeCastTarget, at, "nothing can be cast to %q", n.String()))
+		case "NMTOKENS", "IDREFS", "ENTITIES":
+			return
+		}
+	}
+	checkAtomic(n, at)
+}
+
+var typeNames = []string{
+	"string", "integer", "decimal", "double", "float", "boolean", "date", "dateTime", "time", "duration",
+	"dayTimeDuration", "yearMonthDuration", "anyURI", "QName", "base64Binary", "hexBinary", "untypedAtomic",
+	"anyAtomicType", "long", "int", "short", "byte", "unsignedLong", "unsignedInt", "unsignedShort", "unsignedByte",
+	"nonNegativeInteger", "nonPositiveInteger", "positiveInteger", "negativeInteger", "normalizedString", "token",
+	"language", "Name", "NCName", "NMTOKEN", "ENTITY", "ID", "IDREF", "gDay", "gMonth", "gMonthDay", "gYear",
+	"gYearMonth", "dateTimeStamp", "numeric",
+}
+
+// nearest is the candidate that a misspelled name most likely means, or nothing.
+func nearest(wrong string, candidates []string) string {
+	sort.Strings(candidates)
+	best, limit := "", max(1, len(wrong)/3)+1
+	for _, c := range candidates {
+		if d := editDistance(wrong, c, limit); d < limit {
+			best, limit = c, d
+		}
+	}
+	return best
+}
+
+// editDistance is the Levenshtein distance in bytes, or limit when it is not below.
+func editDistance(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit || len(a) > 64 || len(b) > 64 {
+		return limit
+	}
+	var rows [2][65]int
+	row, next := &rows[0], &rows[1]
+	for j := 0; j <= len(b); j++ {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		next[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
+		}
+		row, next = next, row
+	}
+	return min(row[len(b)], limit)
+}

@@ -1,0 +1,244 @@
+package xquery
+
+import (
+	"regexp"
+	"strings"
+)
+
+// mainModule is MainModule with its VersionDecl.
+func (p *parser) mainModule() *module {
+	p.module.elements = p.options.ElementNamespace
+	if p.isWord(0, "xquery") && (p.isWord(1, "version") || p.isWord(1, "encoding")) {
+		p.version()
+	}
+	if p.isWord(0, "module") && p.isWord(1, "namespace") {
+		p.unsupported(p.peek(0).start, "a library module")
+	}
+	p.prolog()
+	if p.peek(0).kind == tokenEOF {
+		p.unexpected("expected an expression")
+	}
+	p.module.body = p.expression()
+	if t := p.peek(0); t.kind != tokenEOF {
+		p.unexpected("expected the end of the query")
+	}
+	return p.module
+}
+
+var encodingName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]*$`)
+
+func (p *parser) version() {
+	p.take()
+	if p.acceptWord("version") {
+		at := p.peek(0).start
+		if v := p.text("the version"); v != "1.0" && v != "3.0" && v != "3.1" {
+			panic(fail(codeVersion, at, "XQuery %q is not supported", v))
+		}
+	}
+	if p.acceptWord("encoding") {
+		at := p.peek(0).start
+		if e := p.text("the encoding"); !encodingName.MatchString(e) {
+			panic(fail(codeEncoding, at, "%q is not the name of an encoding", e))
+		}
+	}
+	p.expect(";", "after the version declaration")
+}
+
+// text takes a string literal.
+func (p *parser) text(what string) string {
+	if p.peek(0).kind != tokenString {
+		p.unexpected("expected %s in quotes", what)
+	}
+	return p.take().value
+}
+
+// uri takes a string literal that is a URI: white space is normalized.
+func (p *parser) uri(what string) string {
+	return strings.Join(strings.Fields(p.text(what)), " ")
+}
+
+// prologState remembers what may be declared once only.
+type prologState struct {
+	elements, functions, order bool
+	body                       bool // a variable was declared: setters and namespaces must come before
+}
+
+func (p *parser) prolog() {
+	var s prologState
+	for {
+		t := p.peek(0)
+		if t.kind != tokenName || p.peek(1).kind != tokenName && !p.isSymbol(1, "%") {
+			return
+		}
+		switch t.value {
+		case "declare":
+			if !p.declaration(&s) {
+				return
+			}
+		case "import":
+			if !p.isWord(1, "module") && !p.isWord(1, "schema") {
+				return
+			}
+			p.unsupported(t.start, "the import of a "+p.peek(1).value)
+		default:
+			return
+		}
+		p.expect(";", "after the declaration")
+	}
+}
+
+// declaration reads one declaration of the prolog without its ";". It reports false when what looked like one is an
+// expression that begins with an element named "declare".
+func (p *parser) declaration(s *prologState) bool {
+	start, word := p.peek(0).start, p.peek(1).value
+	if s.body && word != "variable" && word != "function" && word != "context" && word != "option" &&
+		!p.isSymbol(1, "%") {
+		p.take()
+		p.unexpected("namespaces and settings must be declared before the variables")
+	}
+	p.take()
+	switch word {
+	case "namespace":
+		p.declareNamespace()
+	case "default":
+		p.declareDefault(s)
+	case "variable":
+		s.body = true
+		p.declareVariable()
+	case "boundary-space", "construction", "ordering":
+		p.take()
+		p.oneOf(word, map[string][]string{
+			"boundary-space": {"preserve", "strip"}, "construction": {"preserve", "strip"}, "ordering": {"ordered", "unordered"},
+		}[word])
+	case "copy-namespaces":
+		p.take()
+		p.oneOf(word, []string{"preserve", "no-preserve"})
+		p.expect(",", "between the two modes")
+		p.oneOf(word, []string{"inherit", "no-inherit"})
+	case "option":
+		p.take()
+		p.resolve(p.take(), "")
+		p.text("the option's value")
+	case "function", "context", "decimal-format", "base-uri", "updating":
+		p.unsupported(start, "the declaration of "+map[string]string{
+			"function": "a function", "context": "the context item", "decimal-format": "a decimal format",
+			"base-uri": "the base URI", "updating": "an updating function",
+		}[word])
+	default:
+		if p.isSymbol(0, "%") {
+			p.unsupported(start, "an annotation")
+		}
+		f := fail(codeSyntax, p.peek(0).start, "there is no declaration %q", word)
+		if near := nearest(word, []string{
+			"namespace", "default", "variable", "function", "option", "ordering", "boundary-space", "construction",
+			"copy-namespaces", "context", "base-uri", "decimal-format",
+		}); near != "" {
+			f.message += "; did you mean \"" + near + "\"?"
+		}
+		panic(f)
+	}
+	return true
+}
+
+func (p *parser) oneOf(what string, words []string) {
+	for _, w := range words {
+		if p.acceptWord(w) {
+			return
+		}
+	}
+	p.unexpected("expected %s after %q", strings.Join(words, " or "), what)
+}
+
+func (p *parser) declareNamespace() {
+	p.take()
+	if p.peek(0).kind != tokenName {
+		p.unexpected("expected a prefix")
+	}
+	t := p.take()
+	p.expect("=", "after the prefix")
+	uri := p.uri("the namespace's URI")
+	if t.value == "xml" || t.value == "xmlns" || uri == namespaceXML || uri == namespaceXMLNS {
+		panic(fail(codeReservedPrefix, t.start, "the prefixes xml and xmlns and their namespaces cannot be declared"))
+	}
+	if _, twice := p.module.namespaces[t.value]; twice {
+		panic(fail(codeTwicePrefix, t.start, "the prefix %q is declared twice", t.value))
+	}
+	if p.module.namespaces == nil {
+		p.module.namespaces = make(map[string]string, 4)
+	}
+	p.module.namespaces[t.value] = uri
+}
+
+// declareDefault reads "default element namespace", "default function namespace", "default collation" and "default
+// order empty".
+func (p *parser) declareDefault(s *prologState) {
+	p.take()
+	t := p.peek(0)
+	switch {
+	case p.acceptWord("element"):
+		p.expectWord("namespace", "after \"default element\"")
+		once(&s.elements, t.start, "the default element namespace")
+		p.module.elements = p.defaultNamespace()
+	case p.acceptWord("function"):
+		p.expectWord("namespace", "after \"default function\"")
+		once(&s.functions, t.start, "the default function namespace")
+		p.functions = p.defaultNamespace()
+	case p.acceptWord("order"):
+		p.expectWord("empty", "after \"default order\"")
+		if s.order {
+			panic(fail("XQST0069", t.start, "the default order is declared twice"))
+		}
+		s.order = true
+		p.order.greatest = p.emptyOrder()
+	case p.isWord(0, "collation"):
+		p.take()
+		at := p.peek(0).start
+		if uri := p.text("the collation's URI"); uri != codepointCollation {
+			panic(fail("XQST0038", at, "only the codepoint collation can be the default"))
+		}
+	case p.isWord(0, "decimal-format"):
+		p.unsupported(t.start, "the declaration of a decimal format")
+	default:
+		p.unexpected("expected element, function, order or collation after \"declare default\"")
+	}
+}
+
+const codepointCollation = "http://www.w3.org/2005/xpath-functions/collation/codepoint"
+
+func once(declared *bool, at int, what string) {
+	if *declared {
+		panic(fail(codeTwiceElementNS, at, "%s is declared twice", what))
+	}
+	*declared = true
+}
+
+func (p *parser) defaultNamespace() string {
+	at := p.peek(0).start
+	uri := p.uri("the namespace's URI")
+	if uri == namespaceXML || uri == namespaceXMLNS {
+		panic(fail(codeReservedPrefix, at, "this namespace cannot be a default"))
+	}
+	return uri
+}
+
+// declareVariable reads "variable $x (as T)? (:= E | external (:= E)?)".
+func (p *parser) declareVariable() {
+	p.take()
+	c := p.binding(clauseLet)
+	for _, other := range p.module.variables {
+		if other.variable.key() == c.variable.key() {
+			panic(fail(codeTwiceVariable, int(c.offset), "$%s is declared twice", c.variable))
+		}
+	}
+	c.external = p.acceptWord("external")
+	switch {
+	case p.accept(":="):
+		c.expr = p.single()
+	case !c.external:
+		p.unexpected("expected \":=\" or \"external\" after the variable")
+	}
+	if len(p.module.variables) >= maxChain {
+		panic(tooMuch(int(c.offset), "more than %d variables", maxChain))
+	}
+	p.module.variables = append(p.module.variables, c)
+}
