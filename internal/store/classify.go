@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strconv"
 	"strings"
@@ -67,6 +68,9 @@ func classifyState(pg *pgconn.PgError, index int, want int64, when moment) error
 	}
 	said := &serverError{code: pg.Code, message: withoutValues(pg)}
 	class := pg.Code[:min(2, len(pg.Code))]
+	if class == "54" {
+		return fail(clacks.Limit, "a value or a statement is too large for the database", said)
+	}
 	if class == "22" || class == "23" {
 		return &ConstraintError{Index: index, Kind: constraintOfState(pg.Code), Table: pg.TableName,
 			Column: columnOf(pg), Name: pg.ConstraintName, Err: said}
@@ -151,7 +155,8 @@ func columnOf(pg *pgconn.PgError) string {
 // classifySQLite turns an error of the SQLite driver at statement number index into one that callers know. A commit is
 // never in doubt but for an I/O error: SQLite answers in the same process.
 func classifySQLite(err error, index int, when moment) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sql.ErrConnDone) ||
+		strings.HasPrefix(err.Error(), "sql: ") { // "sql: database is closed" has no variable
 		return unavailable(err)
 	}
 	var lite *sqlite.Error

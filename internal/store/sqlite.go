@@ -33,6 +33,9 @@ type lite struct {
 	writers  *sql.DB
 	reads    statementCache
 
+	closing sync.Once
+	closed  chan struct{} // closed by close
+
 	gate   chan struct{} // holds one token; who has it owns what follows
 	conn   *sql.Conn     // nil until first used and after it broke
 	writes statementCache
@@ -45,7 +48,7 @@ func openSQLite(path string) (*lite, error) {
 	if path == "" || strings.ContainsAny(path, "?#\x00") {
 		return nil, clacks.E(clacks.Invalid, "store.open", "%q is not a path of a SQLite file", path)
 	}
-	l := &lite{gate: make(chan struct{}, 1)}
+	l := &lite{gate: make(chan struct{}, 1), closed: make(chan struct{})}
 	l.gate <- struct{}{}
 	synchronous := "FULL" // a commit that was acknowledged survives a power failure
 	if path == ":memory:" {
@@ -121,23 +124,34 @@ func (l *lite) ping(ctx context.Context) error {
 	})
 }
 
-func (l *lite) close() error {
-	<-l.gate // the transaction in progress ends first; the token is not given back
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.dropConn()
-	l.reads.clear()
-	errs := []error{l.readers.Close(), l.writers.Close()}
-	if l.other != nil {
-		errs = append(errs, l.other.Close())
-	}
-	if l.volatile != "" {
-		errs = append(errs, os.RemoveAll(l.volatile))
-	}
-	return errors.Join(errs...)
+func (l *lite) close() (err error) {
+	l.closing.Do(func() {
+		close(l.closed)
+		<-l.gate // the transaction in progress ends first; the token is not given back
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.dropConn()
+		l.reads.clear()
+		errs := []error{l.readers.Close(), l.writers.Close()}
+		if l.other != nil {
+			errs = append(errs, l.other.Close())
+		}
+		if l.volatile != "" {
+			errs = append(errs, os.RemoveAll(l.volatile))
+		}
+		err = errors.Join(errs...)
+	})
+	return err
 }
 
+var errClosed = errors.New("the database has been closed")
+
 func (l *lite) query(ctx context.Context, text string, args []any, row RowFunc) error {
+	select {
+	case <-l.closed:
+		return unavailable(errClosed)
+	default:
+	}
 	statement, done, err := l.reads.get(ctx, l.readers, text)
 	if err != nil {
 		return classifySQLite(err, 0, beforeCommit)
@@ -200,6 +214,8 @@ func (l *lite) begin(ctx context.Context) (transaction, error) {
 	case <-l.gate:
 	case <-ctx.Done():
 		return nil, fail(clacks.Unavailable, "the database is busy", ctx.Err())
+	case <-l.closed:
+		return nil, unavailable(errClosed)
 	}
 	if err := l.start(ctx); err != nil {
 		l.gate <- struct{}{}

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"reflect"
@@ -482,6 +484,31 @@ func TestOpen(t *testing.T) {
 	}
 	if err := lost.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	both(t, func(t *testing.T, db *store.DB) {
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := db.Exec(t.Context(), insert(1, "a", 1))
+		for _, err := range []error{err, db.Ping(t.Context())} {
+			if !clacks.IsKind(err, clacks.Unavailable) {
+				t.Errorf("after Close: %v", err)
+			}
+		}
+	})
+}
+
+func TestTooLongForAnIndexIsLimit(t *testing.T) {
+	db := open(t, testservers.SharedPostgres(t).NewDatabase(t))
+	noise := make([]byte, 9000)
+	if _, err := rand.Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(t.Context(), insert(1, hex.EncodeToString(noise), 1)); !clacks.IsKind(err, clacks.Limit) {
+		t.Errorf("a value beyond what PostgreSQL can index: %v", err)
 	}
 }
 
