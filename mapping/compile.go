@@ -29,6 +29,7 @@ func Compile(defs *definitions.Set, options Options) (*Set, []definitions.Proble
 //	sources of every base type and extension -> names -> ways of every attribute -> what the queries read -> order
 type compiler struct {
 	options   Options
+	own       *environment
 	functions []xquery.Function
 	types     []*definitions.Type
 	byName    map[string]*definitions.Type
@@ -68,13 +69,13 @@ type part struct {
 func compile(types []*definitions.Type, options Options) (*Set, []definitions.Problem) {
 	c := &compiler{
 		options:  options,
+		own:      &environment{options: options},
 		types:    types,
 		byName:   map[string]*definitions.Type{},
 		spelling: map[string]string{},
 		queries:  map[*definitions.Query]*query{},
 	}
-	c.functions = append(c.functions, Functions(options)...)
-	c.functions = append(c.functions, options.Functions...)
+	c.functions = append(functions(c.own), options.Functions...)
 	for _, t := range types {
 		c.byName[t.Name] = t
 	}
@@ -115,6 +116,7 @@ func (c *compiler) set(references []Reference) *Set {
 		id := newIdentity(b)
 		s.identities[b.typ.Backend] = append(s.identities[b.typ.Backend], id)
 	}
+	c.own.set = s
 	sort.Strings(s.baseNames)
 	for _, ids := range s.identities {
 		sortIdentities(ids)

@@ -78,10 +78,11 @@ func (a *Attribute) defaultByQuery(ctx context.Context, q *objectQuery, document
 		return nil, "", ctx.Err()
 	}
 	if err != nil {
-		if clacks.IsKind(err, clacks.Unavailable) {
-			return nil, "", err
+		reason, failed := functionReason(err)
+		if failed != nil {
+			return nil, "", failed
 		}
-		return nil, "its Default failed: " + outboundReason(err), nil
+		return nil, "its Default failed: " + reason, nil
 	}
 	list, reason := a.cast(result)
 	if reason != "" {

@@ -122,3 +122,17 @@ func (s *Shape) objectDocument(values Values, secret func(*Attribute) bool) *xqu
 	}
 	return b.Document()
 }
+
+// fullDocument is the document of an object with all its values but the secret ones.
+func (s *Shape) fullDocument(values Values) *xquery.Document {
+	b := xquery.NewBuilder(s.plan.typ.Name)
+	for _, a := range s.attrs {
+		if a.Secret {
+			continue
+		}
+		for _, v := range values[a.Name] {
+			b.Element(a.Name, xmlText(a.Text(v)))
+		}
+	}
+	return b.Document()
+}

@@ -13,7 +13,6 @@ import (
 
 var kinds = map[string]backends.Kind{"LDAP": backends.Tree, "SQL": backends.Table, "NULL": backends.None}
 
-
 // at is a place in the fixture's imaginary file.
 func at(line int) definitions.Position {
 	return definitions.Position{File: "fixture.xml", Line: line, Column: 1}

@@ -166,20 +166,29 @@ func (o *outbound) query(ctx context.Context, a *Attribute, w *write) ([]backend
 		list, err = a.stored(result)
 	}
 	if err != nil {
-		o.fault(a, clacks.CodeCheck, fmt.Sprintf("its Outbound for %s failed: %s", w.name, outboundReason(err)))
+		reason, failed := functionReason(err)
+		if failed != nil {
+			return nil, failed
+		}
+		o.fault(a, clacks.CodeCheck, fmt.Sprintf("its Outbound for %s failed: %s", w.name, reason))
 		return nil, nil
 	}
 	return o.touch(a, w, list), nil
 }
 
-// outboundReason tells what went wrong in a query. A message of the query engine may repeat values of the object, so that
-// only its code is told; what a function of ours says is meant for users.
-func outboundReason(err error) string {
+// functionReason tells what went wrong in a query that may call functions with an effect. A message of the query engine
+// may repeat values of the object, so that only its code is told; what a function of ours says is meant for users. failed
+// is set when it is not the object's fault.
+func functionReason(err error) (reason string, failed error) {
 	var e *clacks.Error
-	if errors.As(err, &e) {
-		return e.Message()
+	switch {
+	case !errors.As(err, &e):
+		return queryReason(err), nil
+	case e.Kind == clacks.Invalid || e.Kind == clacks.NotFound || e.Kind == clacks.NotUnique:
+		return e.Message(), nil
+	default:
+		return "", e
 	}
-	return queryReason(err)
 }
 
 // stored makes a query's result values of a backend attribute: of the attribute's BackendType if it has one, else as the

@@ -35,10 +35,13 @@ const dateLayout = "2006-01-02"
 // without the value.
 func (a *Attribute) Parse(v any) (any, error) {
 	value, err := parse(a.Type, v)
+	if err == nil {
+		err = valid(a.Type, value)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return value, valid(a.Type, value)
+	return value, nil
 }
 
 func parse(t definitions.AttributeType, v any) (any, error) {
