@@ -1,0 +1,211 @@
+package ldap
+
+import (
+	"context"
+	"strings"
+
+	goldap "github.com/go-ldap/ldap/v3"
+
+	"clacks"
+	"clacks/backends"
+	"clacks/internal/dn"
+)
+
+// attempts bounds how often a change is planned again because the entry changed, or was renamed, between reading and
+// writing. Each time another writer has succeeded.
+const attempts = 50
+
+// Apply makes one change by one LDAP operation, so that the server applies it as a whole or not at all. A connection
+// that is lost after the request may have left is clacks.InDoubt.
+func (b *Backend) Apply(ctx context.Context, c backends.Change) (backends.Result, error) {
+	op := "ldap." + string(c.Op)
+	switch c.Op {
+	case backends.OpCreate:
+		return b.create(ctx, op, c)
+	case backends.OpModify, backends.OpRename, backends.OpDelete:
+	default:
+		return backends.Result{}, clacks.E(clacks.Invalid, "ldap.apply", "%q is not a change", c.Op)
+	}
+	if c.Ref.DN != "" {
+		return b.change(ctx, op, c)
+	}
+	if c.Guard.UUID != "" && !strings.EqualFold(c.Guard.UUID, c.Ref.UUID) {
+		return backends.Result{}, clacks.E(clacks.Conflict, op, "the entry carries another UUID")
+	}
+	c.Guard.UUID = c.Ref.UUID
+	for range attempts {
+		entry, err := b.Read(ctx, backends.Ref{UUID: c.Ref.UUID}, nil)
+		if err != nil {
+			return backends.Result{}, err
+		}
+		c.Ref.DN = entry.DN
+		result, err := b.change(ctx, op, c)
+		if !clacks.IsKind(err, clacks.NotFound) || c.Op == backends.OpRename {
+			return result, err
+		}
+	}
+	return backends.Result{}, clacks.E(clacks.Conflict, op, "the entry is renamed all the time")
+}
+
+// change makes a change of an existing entry that is named by its DN.
+func (b *Backend) change(ctx context.Context, op string, c backends.Change) (backends.Result, error) {
+	switch {
+	case c.Op == backends.OpModify:
+		return b.modify(ctx, op, c)
+	case len(c.Guard.Old) > 0:
+		return b.careful(ctx, op, c)
+	}
+	return b.send(ctx, op, c, b.guard(c.Guard), nil)
+}
+
+// guard is the assertion for a version and a UUID; nil when neither is given.
+func (b *Backend) guard(g backends.Guard) goldap.Control {
+	filter := ""
+	if g.Version != "" {
+		filter = equals(versionAttribute, g.Version)
+	}
+	if g.UUID != "" {
+		filter += equals(b.options.UUIDAttribute, g.UUID)
+	}
+	if filter == "" {
+		return nil
+	}
+	return newAssertion("(&" + filter + ")")
+}
+
+// send makes the request for a change. Changes are those of a modify.
+func (b *Backend) send(ctx context.Context, op string, c backends.Change, guard goldap.Control, changes []goldap.Change) (backends.Result, error) {
+	var controls []goldap.Control
+	if c.Op != backends.OpDelete {
+		controls = append(controls, postRead)
+	}
+	if guard != nil {
+		controls = append(controls, guard)
+	}
+	switch c.Op {
+	case backends.OpDelete:
+		request := goldap.NewDelRequest(c.Ref.DN, controls)
+		return b.write(ctx, op, func(c *conn) error { return c.Del(request) })
+	case backends.OpRename:
+		request, err := renameRequest(op, c.Ref.DN, c.To.DN)
+		if err != nil {
+			return backends.Result{}, err
+		}
+		request.Controls = controls
+		return b.write(ctx, op, func(c *conn) error { return c.ModifyDN(request) })
+	}
+	request := &goldap.ModifyRequest{DN: c.Ref.DN, Changes: changes, Controls: controls}
+	return b.write(ctx, op, func(c *conn) error { return c.Modify(request) })
+}
+
+// renameRequest moves the entry only when its parent changes: to a server that is not the same.
+func renameRequest(op, from, to string) (*goldap.ModifyDNRequest, error) {
+	if err := dn.Validate(to); err != nil || to == "" {
+		return nil, clacks.E(clacks.Invalid, op, "the new name %q is not a name", to)
+	}
+	superior := dn.Parent(to)
+	if superior == "" {
+		return nil, clacks.E(clacks.NotFound, op, "the new name %q has no parent", to)
+	}
+	if dn.Equal(superior, dn.Parent(from)) {
+		superior = ""
+	}
+	return goldap.NewModifyDNRequest(from, dn.RDN(to), true, superior), nil
+}
+
+// create adds an entry; its UUID is chosen by us through the relax control where only the server sets it otherwise.
+func (b *Backend) create(ctx context.Context, op string, c backends.Change) (backends.Result, error) {
+	if c.Ref.DN == "" {
+		return backends.Result{}, clacks.E(clacks.Invalid, op, "the new entry has no name")
+	}
+	request := goldap.NewAddRequest(c.Ref.DN, []goldap.Control{postRead})
+	for name, values := range c.Add {
+		if !isAttribute(name) {
+			return backends.Result{}, badAttribute(op, name)
+		}
+		if len(values) == 0 {
+			continue
+		}
+		encoded, err := encodeAll(name, values)
+		if err != nil {
+			return backends.Result{}, err
+		}
+		request.Attribute(name, encoded)
+	}
+	if c.Ref.UUID != "" {
+		s, err := b.schema(ctx)
+		if err != nil {
+			return backends.Result{}, err
+		}
+		request.Attribute(b.options.UUIDAttribute, []string{c.Ref.UUID})
+		if s.operational(b.options.UUIDAttribute) {
+			request.Controls = append(request.Controls, newRelax())
+		}
+	}
+	return b.write(ctx, op, func(c *conn) error { return c.Add(request) })
+}
+
+// modify translates mods into LDAP changes, which keep their meaning: value by value, and all or nothing.
+func (b *Backend) modify(ctx context.Context, op string, c backends.Change) (backends.Result, error) {
+	s, err := b.schema(ctx)
+	if err != nil {
+		return backends.Result{}, err
+	}
+	empty := true
+	needsCare := len(c.Guard.Old) > 0
+	for _, mod := range c.Mods {
+		if !isAttribute(mod.Attribute) {
+			return backends.Result{}, badAttribute(op, mod.Attribute)
+		}
+		if len(mod.Delete) > 0 || len(mod.Add) > 0 {
+			empty = false
+			needsCare = needsCare || !s.comparable(mod.Attribute)
+		}
+	}
+	if needsCare || empty {
+		return b.careful(ctx, op, c)
+	}
+	changes := make([]goldap.Change, 0, 2*len(c.Mods))
+	for _, mod := range c.Mods {
+		if changes, err = appendChanges(changes, mod); err != nil {
+			return backends.Result{}, err
+		}
+	}
+	return b.send(ctx, op, c, b.guard(c.Guard), changes)
+}
+
+// appendChanges adds the LDAP changes of one mod. A change without values is never made: it would delete all of them.
+func appendChanges(changes []goldap.Change, mod backends.Mod) ([]goldap.Change, error) {
+	for _, step := range []struct {
+		operation uint
+		values    []backends.Value
+	}{{goldap.DeleteAttribute, mod.Delete}, {goldap.AddAttribute, mod.Add}} {
+		if len(step.values) == 0 {
+			continue
+		}
+		encoded, err := encodeAll(mod.Attribute, step.values)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, goldap.Change{
+			Operation: step.operation, Modification: goldap.PartialAttribute{Type: mod.Attribute, Vals: encoded},
+		})
+	}
+	return changes, nil
+}
+
+// write makes a request that changes something, once. It returns the version that the post-read control brought.
+func (b *Backend) write(ctx context.Context, op string, request func(*conn) error) (backends.Result, error) {
+	c, err := b.pool.get(ctx, op)
+	if err != nil {
+		return backends.Result{}, err
+	}
+	defer b.pool.put(c)
+	c.wire.record(true)
+	err = c.run(ctx, b.options.RequestTimeout, func() error { return request(c) })
+	c.wire.record(false)
+	if err != nil {
+		return backends.Result{}, failed(ctx, op, err, c.wire.sent.Load())
+	}
+	return backends.Result{Version: postReadVersion(c.wire.recorded())}, nil
+}
