@@ -29,9 +29,11 @@ func (l *loader) amend() {
 }
 
 // amendParameters adds parameters of a backend. Object classes are united, since what an amendment adds to an entry needs
-// its own class beside those that are there; any other parameter has one value.
+// its own class beside those that are there; any other parameter has one value. Another table is another row.
 func (a *amendment) amendParameters(d *declaration, p BackendParameters, override bool) {
-	i := slices.IndexFunc(d.Parameters, func(q BackendParameters) bool { return q.Backend == p.Backend })
+	i := slices.IndexFunc(d.Parameters, func(q BackendParameters) bool {
+		return q.Backend == p.Backend && (override || q.Values["table"] == p.Values["table"])
+	})
 	if i < 0 {
 		d.Parameters = append(d.Parameters, p)
 		return

@@ -116,11 +116,12 @@ func (l *loader) checkParameters(d *declaration) {
 	seen := map[string]bool{}
 	for _, p := range d.Parameters {
 		f := l.fileOf(p.Pos)
-		if seen[p.Backend] {
-			f.errorf(p.Pos, "join them", "%s has two sets of parameters for the backend %s", d.Name, p.Backend)
-		}
-		seen[p.Backend] = true
 		table, key := p.Values["table"], p.Values["key"]
+		if id := p.Backend + "/" + table; seen[id] {
+			f.errorf(p.Pos, "join them", "%s has parameters for the backend %s twice", d.Name, p.Backend)
+		} else {
+			seen[id] = true
+		}
 		switch {
 		case table == "" && key == "":
 			continue
@@ -292,19 +293,29 @@ func (t AttributeType) parses(text string) bool {
 	return err == nil
 }
 
+// ownTable reports whether the table of a mapping is one of those that hold the object's own row, not a child table.
+func (l *loader) ownTable(d *declaration, m *Mapping) bool {
+	for _, t := range append([]*declaration{d}, l.company(d)...) {
+		if slices.ContainsFunc(t.Parameters, func(p BackendParameters) bool { return p.Backend == m.Backend && p.Values["table"] == m.Table }) {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *loader) checkMapping(d *declaration, a *declared, m *Mapping) {
 	f := a.file
 	queries := m.Inbound != nil || len(m.Outbounds) > 0
 	switch {
 	case m.Table == "" && m.ForeignKey != "":
 		f.errorf(m.Pos, `add table="NAME"`, "the mapping of %s.%s has a foreignKey and no table", d.Name, a.Name)
-	case m.Table != "" && (m.ForeignKey == "" || m.Attribute == ""):
-		f.errorf(m.Pos, `write table="TABLE" foreignKey="COLUMN" attribute="COLUMN"`, "the mapping of %s.%s to the table %s lacks foreignKey or attribute", d.Name, a.Name, m.Table)
-	case m.Table != "" && !a.MultiValue:
-		f.errorf(m.Pos, "add <MultiValue>true</MultiValue>", "%s.%s is mapped to a table of its own, but has only one value", d.Name, a.Name)
+	case m.Table != "" && m.ForeignKey == "" && !l.ownTable(d, m):
+		f.errorf(m.Pos, `add foreignKey="COLUMN"`, "the mapping of %s.%s to the table %s does not say which column holds the key of the object's row", d.Name, a.Name, m.Table)
+	case m.ForeignKey != "" && !a.MultiValue:
+		f.errorf(m.Pos, "add <MultiValue>true</MultiValue>", "%s.%s is mapped to rows of the table %s, but has only one value", d.Name, a.Name, m.Table)
 	case m.Attribute != "" && queries:
 		f.errorf(m.Pos, "keep one of them", "the mapping of %s.%s has both another name and queries", d.Name, a.Name)
-	case m.Attribute == "" && !queries:
+	case m.Attribute == "" && m.Table == "" && !queries:
 		f.errorf(m.Pos, `add attribute="NAME", Inbound or Outbound, or leave it out`, "the mapping of %s.%s says nothing", d.Name, a.Name)
 	}
 	if !l.known(m.Backend) || m.Backend == nullBackend {
