@@ -40,7 +40,7 @@ const (
 	namespaceXMLNS      = "http://www.w3.org/2000/xmlns/"
 	namespaceXML        = "http://www.w3.org/XML/1998/namespace"
 	namespaceLocal      = "http://www.w3.org/2005/xquery-local-functions"
-	nearLength          = 24
+	nearLength          = 40
 	maxNesting          = 256 // of expressions in a source
 	maxChain            = 512 // operators of one level in a row
 	maxErrorMessageRune = 400
@@ -107,23 +107,26 @@ func (o *origin) place(offset int) (line, column int) {
 	return o.line + lines, 1 + utf8.RuneCountInString(before[last+1:])
 }
 
-// near is the text at an offset: what a reader looks for in the file.
+// near is the token at an offset, a variable with its "$".
 func (o *origin) near(offset int) string {
 	if offset < 0 || offset >= len(o.text) {
 		return ""
 	}
-	rest := o.text[offset:]
-	if i := strings.IndexByte(rest, '\n'); i >= 0 {
-		rest = rest[:i]
+	l := lexer{text: o.text, pos: offset}
+	first := l.next()
+	text := o.text[first.start:first.end]
+	if text == "$" {
+		if t := l.next(); t.kind == tokenName || t.kind == tokenQName || t.kind == tokenURIName {
+			text = "$" + o.text[t.start:t.end]
+		}
 	}
-	if len(rest) <= nearLength {
-		return strings.TrimSpace(rest)
+	if first.kind == tokenBad {
+		text, _, _ = strings.Cut(text, "\n")
 	}
-	end := nearLength
-	for end > 0 && !utf8.RuneStart(rest[end]) {
-		end--
+	if utf8.RuneCountInString(text) <= nearLength {
+		return text
 	}
-	return strings.TrimSpace(rest[:end])
+	return string([]rune(text)[:nearLength])
 }
 
 // failure is an error at an offset of the source, before the offset has become a place.
