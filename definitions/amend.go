@@ -12,7 +12,7 @@ func (l *loader) amend() {
 		for _, a := range f.amendments {
 			d := l.lookup(a.target.text)
 			if d == nil {
-				l.unknownType(f, a.target, "amended here", func(*declaration) bool { return true })
+				l.unknownType(f, a.target, "this amends", func(*declaration) bool { return true })
 				continue
 			}
 			if a.description != "" {

@@ -194,7 +194,7 @@ func checkWriters(d *declaration) {
 	writers := map[string]*declared{}
 	claim := func(a *declared, pos Position, parts ...string) {
 		key := strings.ToLower(strings.Join(parts, "\x00"))
-		if first := writers[key]; first != nil && first != a {
+		if first := writers[key]; first != nil && !strings.EqualFold(first.Name, a.Name) {
 			a.file.faultf(pos, "", "%s.%s and %s.%s both write %s of %s", d.Name, first.Name, d.Name, a.Name, parts[2], parts[0])
 			return
 		}
@@ -236,7 +236,7 @@ func (l *loader) checkAttribute(d *declaration, a *declared) {
 	if a.Unavailable != "" {
 		return
 	}
-	if a.Backend != nullBackend && l.parameters(d, a.Backend) == nil {
+	if a.Backend != nullBackend && len(a.Mappings) == 0 && l.parameters(d, a.Backend) == nil {
 		f.faultf(a.Pos, "add <Backend ...>"+a.Backend+"</Backend> to the BackendParameters",
 			"%s.%s is stored in %s, but %s has no parameters for that backend", d.Name, a.Name, a.Backend, d.Name)
 	}

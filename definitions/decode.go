@@ -31,6 +31,7 @@ type declared struct {
 	*Attribute
 	file         *file
 	override     bool
+	original     *declared // of a ForeignAttribute, once it is linked
 	attrType     word
 	backendType  word
 	backend      word
@@ -57,6 +58,9 @@ type amendment struct {
 // decode reads what the file declares. Faults of shape have been reported before; what they leave out is left out here.
 func (f *file) decode(root *node) {
 	for _, n := range root.children {
+		if n.space != namespace {
+			continue
+		}
 		switch n.name {
 		case "Object":
 			if d := f.object(n); d.Name != "" {

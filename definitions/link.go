@@ -29,7 +29,6 @@ func (l *loader) link() {
 			}
 		}
 	}
-	// Foreign attributes are copies, so what they copy is linked first.
 	for _, d := range l.order {
 		d.attributes = slices.DeleteFunc(d.attributes, func(a *declared) bool { return a.Foreign && !l.linkForeign(d, a) })
 	}
@@ -38,9 +37,19 @@ func (l *loader) link() {
 			if !a.Foreign {
 				l.linkNames(d, a)
 			}
-			d.Attributes = append(d.Attributes, a.Attribute)
 		}
 		l.linkMentions(d)
+	}
+	// Foreign attributes are copies, so what they copy is linked first.
+	for _, d := range l.order {
+		for _, a := range d.attributes {
+			if a.original != nil {
+				pos := a.Pos
+				*a.Attribute = *a.original.Attribute
+				a.Foreign, a.Pos = true, pos
+			}
+			d.Attributes = append(d.Attributes, a.Attribute)
+		}
 	}
 }
 
@@ -48,7 +57,7 @@ func (l *loader) linkType(d *declaration) {
 	for _, w := range d.extends {
 		switch target := l.lookup(w.text); {
 		case target == nil:
-			l.unknownType(d.file, w, "extended by "+d.Name, isBase)
+			l.unknownType(d.file, w, d.Name+" extends", isBase)
 		case !target.Base:
 			d.file.warnf(w.pos, "name the base types that "+w.text+" extends, and require "+w.text,
 				"%s extends %s, which is itself an extension", d.Name, w.text)
@@ -59,7 +68,7 @@ func (l *loader) linkType(d *declaration) {
 	for _, w := range d.requires {
 		switch target := l.lookup(w.text); {
 		case target == nil:
-			l.unknownType(d.file, w, "required by "+d.Name, isExtension)
+			l.unknownType(d.file, w, d.Name+" requires", isExtension)
 		case target.Base:
 			d.file.faultf(w.pos, "only extensions can be required", "%s requires %s, which is a base type", d.Name, w.text)
 		default:
@@ -69,7 +78,7 @@ func (l *loader) linkType(d *declaration) {
 	for _, w := range d.container {
 		switch target := l.lookup(w.text); {
 		case target == nil:
-			l.unknownType(d.file, w, "contained in "+d.Name, isBase)
+			l.unknownType(d.file, w, d.Name+" contains", isBase)
 		case !target.Base:
 			d.file.faultf(w.pos, "only base types can be contained", "%s contains %s, which is an extension", d.Name, w.text)
 		default:
@@ -78,7 +87,7 @@ func (l *loader) linkType(d *declaration) {
 	}
 	for _, w := range d.conditions {
 		if l.lookup(w.text) == nil {
-			l.unknownType(d.file, w, "named by a condition of "+d.Name, func(*declaration) bool { return true })
+			l.unknownType(d.file, w, "a condition of "+d.Name+" names", func(*declaration) bool { return true })
 		}
 	}
 	if !l.known(d.Backend) && d.Backend != "" {
@@ -96,7 +105,7 @@ func (l *loader) unknownType(f *file, w word, role string, candidate func(*decla
 	if l.broken {
 		return
 	}
-	f.faultf(w.pos, nearestHint(w.text, l.typeNames(candidate)), "there is no type %q (%s)", w.text, role)
+	f.faultf(w.pos, nearestHint(w.text, l.typeNames(candidate)), "%s the type %q, which does not exist", role, w.text)
 }
 
 func (l *loader) known(backend string) bool { return slices.Contains(l.options.Backends, backend) }
@@ -108,6 +117,7 @@ func (l *loader) linkKinds(d *declaration, a *declared) {
 	case slices.Contains(unsupported, a.Type):
 		f.warnf(a.attrType.pos, "", "the type %s of %s.%s is not supported; the attribute is unavailable", a.Type, d.Name, a.Name)
 		a.unavailable("the type %s is not supported", a.Type)
+	case a.Type == "": // reported as a fault of shape
 	case !slices.Contains(attributeTypes, string(a.Type)):
 		f.warnf(a.attrType.pos, nearestHint(string(a.Type), attributeTypes),
 			"there is no attribute type %s; %s.%s is unavailable", a.Type, d.Name, a.Name)
@@ -193,7 +203,7 @@ func (l *loader) linkCondition(d *declaration, a *declared, c *Condition) {
 	}
 }
 
-// linkForeign makes a ForeignAttribute a copy of what it names. Besides the types that an object must have for this
+// linkForeign finds what a ForeignAttribute names. Besides the types that an object must have for this
 // extension, another extension of the same base types may define it.
 func (l *loader) linkForeign(d *declaration, a *declared) bool {
 	candidates := l.scope(d)
@@ -204,9 +214,7 @@ func (l *loader) linkForeign(d *declaration, a *declared) bool {
 	}
 	for _, c := range candidates {
 		if c.Name == a.Name && !c.Foreign {
-			original := *c.Attribute
-			original.Foreign, original.Pos = true, a.Pos
-			*a.Attribute = original
+			a.original = c
 			return true
 		}
 	}
@@ -252,13 +260,13 @@ func (l *loader) company(d *declaration) []*declaration {
 func (l *loader) linkNames(d *declaration, a *declared) {
 	scope := l.scope(d)
 	for _, w := range a.dependsOn {
-		if l.attributeExists(a.file, scope, w, d.Name+"."+a.Name+" depends on it") {
+		if l.attributeExists(a.file, scope, w, d.Name+"."+a.Name+" depends on") {
 			a.DependsOn = append(a.DependsOn, w.text)
 		}
 	}
 	kept := a.BlockedBy[:0]
 	for i, w := range a.blockers {
-		if w.text == "uuid" || l.attributeExists(a.file, scope, w, "it blocks "+d.Name+"."+a.Name) {
+		if w.text == "uuid" || l.attributeExists(a.file, scope, w, d.Name+"."+a.Name+" is blocked by") {
 			kept = append(kept, a.BlockedBy[i])
 		}
 	}
@@ -277,7 +285,7 @@ func (l *loader) attributeExists(f *file, scope []*declared, w word, role string
 		return true
 	}
 	if !l.broken {
-		f.faultf(w.pos, nearestHint(w.text, declaredNames(scope)), "there is no attribute %q (%s)", w.text, role)
+		f.faultf(w.pos, nearestHint(w.text, declaredNames(scope)), "%s the attribute %q, which does not exist", role, w.text)
 	}
 	return false
 }
@@ -295,7 +303,7 @@ func (l *loader) referenceExists(d *declaration, a *declared, r declaredReferenc
 	}
 	target := l.lookup(r.object.text)
 	if target == nil {
-		l.unknownType(a.file, r.object, "referenced by "+d.Name+"."+a.Name, func(*declaration) bool { return true })
+		l.unknownType(a.file, r.object, d.Name+"."+a.Name+" references", func(*declaration) bool { return true })
 		return false
 	}
 	if r.attribute.text == "dn" || r.attribute.text == "uuid" {
@@ -307,7 +315,7 @@ func (l *loader) referenceExists(d *declaration, a *declared, r declaredReferenc
 	}
 	if !l.broken {
 		a.file.faultf(r.attribute.pos, nearestHint(r.attribute.text, append(declaredNames(scope), "dn")),
-			"%s has no attribute %q (referenced by %s.%s)", target.Name, r.attribute.text, d.Name, a.Name)
+			"%s.%s references %s.%s, which does not exist", d.Name, a.Name, target.Name, r.attribute.text)
 	}
 	return false
 }
@@ -320,7 +328,7 @@ func (l *loader) linkMentions(d *declaration) {
 		found := slices.ContainsFunc(scope, func(a *declared) bool { return a.Name == m.text })
 		if !found && !l.broken {
 			d.file.warnf(m.pos, nearestHint(m.text, append(declaredNames(scope), m.known...)),
-				"%s has no attribute %q (named by the %s)", d.Name, m.text, m.in)
+				"the %s of %s names the attribute %q, which does not exist", m.in, d.Name, m.text)
 		}
 	}
 }

@@ -164,7 +164,8 @@ func (f *file) read() {
 	f.legacy = legacy
 	if root.name != "Objects" || root.space != namespace {
 		f.broken = true
-		f.errorf(root.pos, fmt.Sprintf("begin with <Objects xmlns=%q>", namespace), "the root element is <%s>, not <Objects> of the definition language", root.name)
+		f.errorf(root.pos, fmt.Sprintf("begin with <Objects xmlns=%q>", namespace),
+			"the root element is <%s xmlns=%q>, which is not of the definition language", root.name, root.space)
 		return
 	}
 	f.checkShape(root, "Objects")

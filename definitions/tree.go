@@ -106,6 +106,8 @@ type reader struct {
 	stack   []*node
 	root    *node
 	legacy  bool
+	// encoding is the one that the file declares and that is not supported.
+	encoding string
 	// The cursor of locate: offsets are asked for in growing order, so that a file is walked once.
 	offset, line, column int
 }
@@ -114,12 +116,7 @@ type reader struct {
 // version tolerated is to be tolerated here. A problem means that the file is not XML that may be read further.
 func readTree(source Source) (root *node, legacy bool, problem *Problem) {
 	r := &reader{source: source, decoder: xml.NewDecoder(bytes.NewReader(source.Data)), line: 1, column: 1}
-	r.decoder.CharsetReader = func(charset string, input io.Reader) (io.Reader, error) {
-		if strings.EqualFold(charset, "us-ascii") {
-			return input, nil
-		}
-		return nil, fmt.Errorf("encoding %q is not supported; write the file in UTF-8", charset)
-	}
+	r.decoder.CharsetReader = r.charset
 	for {
 		start := int(r.decoder.InputOffset())
 		token, err := r.decoder.Token()
@@ -133,25 +130,38 @@ func readTree(source Source) (root *node, legacy bool, problem *Problem) {
 			err = r.take(token, start)
 		}
 		if err != nil {
-			return nil, false, r.failure(err)
+			return nil, false, r.failure(err, start)
 		}
 	}
 }
 
-// failure is the problem of an error at the place that the decoder has reached.
-func (r *reader) failure(err error) *Problem {
-	line, column := r.decoder.InputPos()
+// charset is asked by the decoder for an encoding other than UTF-8.
+func (r *reader) charset(name string, input io.Reader) (io.Reader, error) {
+	if strings.EqualFold(name, "us-ascii") {
+		return input, nil
+	}
+	r.encoding = name
+	return nil, errors.New("unsupported encoding")
+}
+
+// failure is the problem of an error in the token that begins at start. Only in a token of many lines, a long text, is
+// the place that the decoder has reached the better one.
+func (r *reader) failure(err error, start int) *Problem {
 	message := err.Error()
 	var syntax *xml.SyntaxError
 	if errors.As(err, &syntax) {
-		line, message = syntax.Line, syntax.Msg
+		message = syntax.Msg
 	}
-	text := sourceLine(r.source.Data, line)
-	column = max(1, min(column, len(text)+1))
-	return &Problem{
-		Position: Position{File: r.source.Name, Line: line, Column: utf8.RuneCountInString(text[:column-1]) + 1},
-		Severity: Error, Message: "the file cannot be read as XML: " + message,
+	if r.encoding != "" {
+		message = fmt.Sprintf("the encoding %s is not supported; write the file in UTF-8", r.encoding)
 	}
+	pos := r.locate(start)
+	if line, column := r.decoder.InputPos(); line > pos.Line {
+		text := sourceLine(r.source.Data, line)
+		column = max(1, min(column, len(text)+1))
+		pos.Line, pos.Column = line, utf8.RuneCountInString(text[:column-1])+1
+	}
+	return &Problem{Position: pos, Severity: Error, Message: "the file cannot be read as XML: " + message}
 }
 
 // take adds one token to the tree.
