@@ -11,18 +11,18 @@ import (
 	"syscall"
 )
 
-// Variable is the environment variable that arms one point of a process: NAME or NAME@N for its N-th hit, which kills
-// the process with SIGKILL; NAME@N=error makes Hit return an error instead.
+// Variable is the environment variable that arms points of a process, separated by commas: NAME or NAME@N for its N-th
+// hit, which kills the process with SIGKILL; NAME@N=error makes Hit return an error instead.
 const Variable = "CLACKS_FAILPOINT"
 
 type point struct {
 	name string
-	left int64
+	left atomic.Int64
 	err  bool
 }
 
 var (
-	armed atomic.Pointer[point]
+	armed atomic.Pointer[[]*point]
 	mu    sync.Mutex
 	seen  = map[string]int{}
 	trace atomic.Bool
@@ -39,19 +39,24 @@ type Error struct{ Name string }
 
 func (e *Error) Error() string { return "failpoint " + e.Name }
 
-// Arm sets the one armed point, in the notation of Variable; an empty spec disarms.
+// Arm sets the armed points, in the notation of Variable; an empty spec disarms all.
 func Arm(spec string) {
 	if spec == "" {
 		armed.Store(nil)
 		return
 	}
-	spec, isErr := strings.CutSuffix(spec, "=error")
-	name, count, ok := strings.Cut(spec, "@")
-	p := &point{name: name, left: 1, err: isErr}
-	if n, err := strconv.ParseInt(count, 10, 64); ok && err == nil {
-		p.left = n
+	var points []*point
+	for item := range strings.SplitSeq(spec, ",") {
+		item, isErr := strings.CutSuffix(item, "=error")
+		name, count, ok := strings.Cut(item, "@")
+		p := &point{name: name, err: isErr}
+		p.left.Store(1)
+		if n, err := strconv.ParseInt(count, 10, 64); ok && err == nil {
+			p.left.Store(n)
+		}
+		points = append(points, p)
 	}
-	armed.Store(p)
+	armed.Store(&points)
 }
 
 // Trace starts (or ends) recording which points are hit, for a test that wants to know all of them.
@@ -80,17 +85,20 @@ func Hit(name string) error {
 		seen[name]++
 		mu.Unlock()
 	}
-	p := armed.Load()
-	if p == nil || p.name != name {
+	points := armed.Load()
+	if points == nil {
 		return nil
 	}
-	if atomic.AddInt64(&p.left, -1) != 0 {
-		return nil
+	for _, p := range *points {
+		if p.name != name || p.left.Add(-1) != 0 {
+			continue
+		}
+		if p.err {
+			return &Error{Name: name}
+		}
+		// SIGKILL and not os.Exit: nothing may be flushed, closed or rolled back.
+		_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL)
+		select {}
 	}
-	if p.err {
-		return &Error{Name: name}
-	}
-	// SIGKILL and not os.Exit: nothing may be flushed, closed or rolled back.
-	_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL)
-	select {}
+	return nil
 }
