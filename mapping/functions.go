@@ -315,7 +315,7 @@ func callRDN(_ context.Context, _ *environment, args []xquery.Sequence) (xquery.
 		return nil, err
 	}
 	rdn := dn.MakeRDN(parts[0], parts[1])
-	if err := dn.Validate(rdn); err != nil || dn.Depth(rdn) != 1 {
+	if made := dn.RDNValues(rdn); len(made) != 1 || made[0].Attribute != parts[0] || made[0].Value != parts[1] {
 		return nil, wrong("the arguments make no component of a name")
 	}
 	return xquery.Of(rdn), nil

@@ -101,22 +101,37 @@ func (o *outbound) attribute(ctx context.Context, a *Attribute) error {
 			}
 			continue
 		}
-		if !o.fresh[a.Owner] && !o.reads(w.query) {
+		if !o.needed(a, w.query) {
 			continue
 		}
-		list, err := o.query(ctx, a, w)
+		list, ok, err := o.query(ctx, a, w)
 		if err != nil {
 			return err
+		}
+		if !ok {
+			continue
 		}
 		ran, results = true, results+len(list)
 		if a.plan.settles && a.plan.direct.source == w.source && a.plan.direct.name == w.name {
 			o.settle(a, list)
 		}
 	}
-	if ran && results == 0 && a.Mandatory && len(present(o.values[a.Name])) == 0 && !o.failed(a.Name) {
+	if ran && results == 0 && a.Mandatory && len(present(o.values[a.Name])) == 0 {
 		o.fault(a, clacks.CodeMandatory, "is mandatory, but its Outbound yields no value")
 	}
 	return nil
+}
+
+// needed reports whether an outbound query has to run. What cannot be read back is not known here unless the object names
+// it: a query that reads it would then write its absence over it.
+func (o *outbound) needed(a *Attribute, q *objectQuery) bool {
+	if o.fresh[a.Owner] {
+		return true
+	}
+	if !a.Readable && !a.Computed && !o.changed[a.Name] {
+		return false
+	}
+	return o.reads(q)
 }
 
 // reads reports whether an input of a query changed.
@@ -155,25 +170,24 @@ func (o *outbound) direct(a *Attribute, w *write) {
 	o.touch(a, w, list)
 }
 
-// query writes what an outbound query yields.
-func (o *outbound) query(ctx context.Context, a *Attribute, w *write) ([]backends.Value, error) {
+// query writes what an outbound query yields; ok is false when that is wrong.
+func (o *outbound) query(ctx context.Context, a *Attribute, w *write) (list []backends.Value, ok bool, err error) {
 	result, err := w.query.compiled.Evaluate(ctx, o.input(w.query))
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return nil, false, ctx.Err()
 	}
-	var list []backends.Value
 	if err == nil {
 		list, err = a.stored(result)
 	}
 	if err != nil {
 		reason, failed := functionReason(err)
-		if failed != nil {
-			return nil, failed
+		if failed == nil {
+			o.fault(a, clacks.CodeCheck, fmt.Sprintf("its Outbound for %s failed: %s", w.name, reason))
 		}
-		o.fault(a, clacks.CodeCheck, fmt.Sprintf("its Outbound for %s failed: %s", w.name, reason))
-		return nil, nil
+		return nil, false, failed
 	}
-	return o.touch(a, w, list), nil
+	list, ok = o.touch(a, w, list)
+	return list, ok, nil
 }
 
 // functionReason tells what went wrong in a query that may call functions with an effect. A message of the query engine
@@ -235,7 +249,13 @@ func (a *Attribute) natural(atom any) backends.Value {
 			}
 		}
 		return v
-	case bool, int64, float64, []byte:
+	case float64:
+		// XQuery computes with untyped values as doubles.
+		if n, err := fromInteger(v); err == nil && a.Type == definitions.Integer {
+			return n
+		}
+		return v
+	case bool, int64, []byte:
 		return v
 	case int:
 		return int64(v)
@@ -295,8 +315,8 @@ func (o *outbound) settle(a *Attribute, stored []backends.Value) {
 	o.changed[a.Name] = !a.Equal(o.oldValues[a.Name], list)
 }
 
-// touch notes what a backend attribute is to hold, without repetitions, and returns it.
-func (o *outbound) touch(a *Attribute, w *write, list []backends.Value) []backends.Value {
+// touch notes what a backend attribute is to hold, without repetitions, and returns it; ok is false when it cannot.
+func (o *outbound) touch(a *Attribute, w *write, list []backends.Value) (kept []backends.Value, ok bool) {
 	list = distinct(list)
 	if w.tree {
 		// No syntax of a directory has an empty text that an attribute could be told by from none (RFC 4517, 3.3.6).
@@ -304,16 +324,16 @@ func (o *outbound) touch(a *Attribute, w *write, list []backends.Value) []backen
 	}
 	if w.single && len(list) > 1 {
 		o.fault(a, clacks.CodeSingle, fmt.Sprintf("yields %d values for %s, which holds one", len(list), w.name))
-		return list
+		return nil, false
 	}
 	if len(list) == 0 && o.fresh[a.Owner] && (o.old == nil || a.Readable) {
-		return list
+		return list, true
 	}
 	if o.touched[w.source] == nil {
 		o.touched[w.source] = backends.Values{}
 	}
 	o.touched[w.source][w.name] = list
-	return list
+	return list, true
 }
 
 // distinct drops repeated values: a store holds a set.
@@ -334,10 +354,6 @@ func distinct(list []backends.Value) []backends.Value {
 
 func (o *outbound) fault(a *Attribute, code, reason string) {
 	o.fields = append(o.fields, clacks.Field{Attribute: a.Name, Code: code, Reason: reason})
-}
-
-func (o *outbound) failed(name string) bool {
-	return slices.ContainsFunc(o.fields, func(f clacks.Field) bool { return f.Attribute == name })
 }
 
 // states makes the result: what the sources of the shape are to hold, then what goes with retracted extensions.

@@ -90,7 +90,7 @@ func (c *compiler) variables(use queryUse) []string {
 	}
 }
 
-// queryError reports a query that does not compile, with the nearest name when it is a name that is wrong.
+// queryError reports a query that does not compile, with the nearest variable when one is unknown.
 func (c *compiler) queryError(def *definitions.Query, err error, variables []string) {
 	problem := definitions.Problem{Position: def.Pos, Severity: definitions.Error, Message: err.Error()}
 	var e *xquery.Error
@@ -100,26 +100,18 @@ func (c *compiler) queryError(def *definitions.Query, err error, variables []str
 			problem.Line, problem.Column = e.Line, e.Column
 		}
 		problem.Source = sourceLine(def, problem.Line)
-		near := strings.TrimPrefix(e.Near, "$")
-		switch e.Code {
-		case "XPST0008":
-			problem.Hint = nearest.Hint(near, variables)
-		case "XPST0017":
-			if _, local, ok := strings.Cut(near, ":"); ok {
-				near = local
-			}
-			near, _, _ = strings.Cut(near, "(")
-			near, _, _ = strings.Cut(near, "#")
-			problem.Hint = nearest.Hint(near, c.functionNames())
+		if e.Code == "XPST0008" {
+			problem.Hint = nearest.Hint("$"+strings.TrimPrefix(e.Near, "$"), dollars(variables))
 		}
 	}
 	c.problems = append(c.problems, problem)
 }
 
-func (c *compiler) functionNames() []string {
-	names := make([]string, 0, len(c.functions))
-	for _, f := range c.functions {
-		names = append(names, "clacks:"+f.Name)
+// dollars are the names of variables as queries write them.
+func dollars(variables []string) []string {
+	names := make([]string, len(variables))
+	for i, v := range variables {
+		names[i] = "$" + v
 	}
 	return names
 }
