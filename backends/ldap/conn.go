@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"net"
@@ -22,7 +23,7 @@ type conn struct {
 }
 
 func newConn(raw, stream net.Conn) *conn {
-	w := &wire{Conn: stream, raw: raw}
+	w := &wire{Conn: stream, raw: raw, reader: bufio.NewReaderSize(stream, 16<<10)}
 	c := &conn{Conn: goldap.NewConn(w, stream != raw), wire: w, used: time.Now()}
 	c.Start()
 	return c
@@ -60,23 +61,30 @@ func (c *conn) discard() {
 	_ = c.Close()
 }
 
-// wire is the stream below go-ldap. It is interrupted by deadlines, since go-ldap knows no contexts, and it watches what
-// go-ldap does not tell: whether something of a request has left, and what exactly came back.
+// wire is the stream below go-ldap. It is interrupted by deadlines, since go-ldap knows no contexts. It watches what
+// go-ldap does not tell: whether something of a request has left, and the last answer with its controls. And it keeps the
+// entries of a search to itself: go-ldap would make some forty objects of each value.
 type wire struct {
 	net.Conn          // decrypted
 	raw      net.Conn // the network below; the same without TLS
 	sent     atomic.Bool
 	late     atomic.Bool // a deadline or an interruption ended the request
 
-	mu        sync.Mutex
-	recording bool
-	answer    []byte
+	reader  *bufio.Reader // of Conn; only Read uses it
+	pending []byte        // of a message, what go-ldap has not read yet; only Read uses it
+
+	mu      sync.Mutex
+	entries []cursor // of the search in progress
+	answer  []byte   // the last message that was not an entry
 }
 
 // begin starts watching a request that must end by deadline.
 func (w *wire) begin(deadline time.Time) {
 	w.sent.Store(false)
 	w.late.Store(false)
+	w.mu.Lock()
+	w.entries, w.answer = nil, nil
+	w.mu.Unlock()
 	_ = w.raw.SetDeadline(deadline)
 }
 
@@ -96,18 +104,26 @@ func (w *wire) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Read keeps what it reads while a recording is on.
+// Read gives go-ldap the messages that are not entries of a search.
 func (w *wire) Read(b []byte) (int, error) {
-	n, err := w.Conn.Read(b)
-	if n > 0 {
+	for len(w.pending) == 0 {
+		message, err := readMessage(w.reader)
+		if err != nil {
+			w.noteLate(err)
+			return 0, err
+		}
+		tag, body, _, ok := operation(message)
 		w.mu.Lock()
-		if w.recording {
-			w.answer = append(w.answer, b[:n]...)
+		if ok && tag == tagEntry {
+			w.entries = append(w.entries, body)
+		} else {
+			w.answer, w.pending = message, message
 		}
 		w.mu.Unlock()
 	}
-	w.noteLate(err)
-	return n, err
+	n := copy(b, w.pending)
+	w.pending = w.pending[n:]
+	return n, nil
 }
 
 func (w *wire) noteLate(err error) {
@@ -116,19 +132,11 @@ func (w *wire) noteLate(err error) {
 	}
 }
 
-// record starts or ends keeping what is read; starting forgets what was kept before.
-func (w *wire) record(on bool) {
+// received are the entries and the last other message since begin. The caller owns them.
+func (w *wire) received() (entries []cursor, answer []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.recording = on
-	if on {
-		w.answer = w.answer[:0]
-	}
-}
-
-// recorded is what was read since record(true); valid until the next one.
-func (w *wire) recorded() []byte {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.answer
+	entries, answer = w.entries, w.answer
+	w.entries, w.answer = nil, nil
+	return entries, answer
 }

@@ -18,27 +18,30 @@ const (
 	nothing  = "(!(objectClass=*))"
 )
 
-// control is a control whose value is a BER element. All of ours are critical: a server that does not know one must
-// refuse the request instead of ignoring what makes it safe.
+// control is a control, encoded once. All of ours are critical: a server that does not know one must refuse the request
+// instead of ignoring what makes it safe.
 type control struct {
-	oid   string
-	value *ber.Packet // nil for none
+	oid    string
+	packet *ber.Packet // only read once it is made
 }
 
 // GetControlType is the control's OID.
 func (c *control) GetControlType() string { return c.oid }
 
 // Encode is the Control element of RFC 4511, section 4.1.11.
-func (c *control) Encode() *ber.Packet {
+func (c *control) Encode() *ber.Packet { return c.packet }
+
+// newControl encodes a control; value is nil for none.
+func newControl(oid string, value *ber.Packet) *control {
 	packet := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "Control")
-	packet.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, c.oid, "Control Type"))
+	packet.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, oid, "Control Type"))
 	packet.AppendChild(ber.NewBoolean(ber.ClassUniversal, ber.TypePrimitive, ber.TagBoolean, true, "Criticality"))
-	if c.value != nil {
-		value := ber.Encode(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, nil, "Control Value")
-		value.AppendChild(c.value)
-		packet.AppendChild(value)
+	if value != nil {
+		wrapped := ber.Encode(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, nil, "Control Value")
+		wrapped.AppendChild(value)
+		packet.AppendChild(wrapped)
 	}
-	return packet
+	return &control{oid: oid, packet: packet}
 }
 
 // String names the control in go-ldap's debug output.
@@ -52,39 +55,46 @@ func newAssertion(filter string) goldap.Control {
 		// A guard that cannot be said must never be dropped: an assertion that is always false takes its place.
 		compiled, _ = goldap.CompileFilter(nothing)
 	}
-	return &control{oid: assertionOID, value: compiled}
+	return newControl(assertionOID, compiled)
 }
 
 // postRead asks for the version that the entry has after the change. It never changes, so one serves all requests.
 var postRead goldap.Control = func() *control {
 	attributes := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "Attributes")
 	attributes.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, versionAttribute, "Attribute"))
-	return &control{oid: postReadOID, value: attributes}
+	return newControl(postReadOID, attributes)
 }()
 
-// newRelax lets an addition set an attribute that only the server sets otherwise (entryUUID).
-func newRelax() goldap.Control { return &control{oid: relaxOID} }
+// relax lets an addition set an attribute that only the server sets otherwise (entryUUID).
+var relax goldap.Control = newControl(relaxOID, nil)
 
-// postReadVersion finds the version in an answer to a change: message ID, result, controls. It is empty when the server
-// did not send one.
+// postReadVersion finds the version in the answer to a change, of which it is the only attribute asked for. It is empty
+// when the server did not send one.
 func postReadVersion(answer []byte) string {
-	message, err := ber.DecodePacketErr(answer)
-	if err != nil || len(message.Children) < 3 {
+	_, _, rest, ok := operation(answer)
+	if !ok {
 		return ""
 	}
-	for _, control := range message.Children[2].Children {
-		if len(control.Children) < 2 || string(control.Children[0].ByteValue) != postReadOID {
-			continue
-		}
-		value := control.Children[len(control.Children)-1].ByteValue
-		entry, err := ber.DecodePacketErr(value)
-		if err != nil || len(entry.Children) < 2 {
+	controls, _ := rest.expect(tagControls)
+	for controls.at < controls.end {
+		control, ok := controls.expect(tagSequence)
+		if !ok {
 			return ""
 		}
-		for _, attribute := range entry.Children[1].Children {
-			if len(attribute.Children) == 2 && len(attribute.Children[1].Children) == 1 {
-				return string(attribute.Children[1].Children[0].ByteValue)
-			}
+		oid, _ := control.expect(tagOctetString)
+		if string(oid.bytes()) != postReadOID {
+			continue
+		}
+		tag, value, ok := control.next()
+		if ok && tag != tagOctetString { // the criticality
+			value, ok = control.expect(tagOctetString)
+		}
+		body, isEntry := value.expect(tagEntry)
+		if !ok || !isEntry {
+			return ""
+		}
+		if entry, err := parseResult(body); err == nil && len(entry.attributes) == 1 && entry.values == 1 {
+			return entry.attributes[0].text(0)
 		}
 	}
 	return ""

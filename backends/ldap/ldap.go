@@ -233,23 +233,23 @@ func (b *Backend) Ping(ctx context.Context) error {
 }
 
 // rootDSE reads what the server says about itself (RFC 4512, section 5.1).
-func (b *Backend) rootDSE(ctx context.Context, op string) (*goldap.Entry, error) {
+func (b *Backend) rootDSE(ctx context.Context, op string) (*result, error) {
 	request := goldap.NewSearchRequest("", goldap.ScopeBaseObject, goldap.NeverDerefAliases, 0, 0, false, anything,
 		[]string{"supportedControl", "subschemaSubentry"}, nil)
-	result, err := b.search(ctx, op, request)
+	root, err := b.search(ctx, op, request)
 	if err != nil {
 		return nil, err
 	}
-	if len(result.Entries) != 1 {
+	if len(root) != 1 {
 		return nil, clacks.E(clacks.Unavailable, op, "the directory does not describe itself")
 	}
-	return result.Entries[0], nil
+	return root[0], nil
 }
 
 // check says what the server lacks.
-func (b *Backend) check(ctx context.Context, op string, root *goldap.Entry, s *schema) error {
+func (b *Backend) check(ctx context.Context, op string, root *result, s *schema) error {
 	for oid, name := range map[string]string{assertionOID: "assertion (RFC 4528)", postReadOID: "post-read (RFC 4527)"} {
-		if !slices.Contains(root.GetAttributeValues("supportedControl"), oid) {
+		if !slices.Contains(root.attribute("supportedControl"), oid) {
 			return clacks.E(clacks.Unavailable, op, "the directory lacks the control %s", name)
 		}
 	}
@@ -268,7 +268,7 @@ func (b *Backend) checkRelax(ctx context.Context, op string, s *schema) error {
 	if !s.operational(b.options.UUIDAttribute) {
 		return nil
 	}
-	request := goldap.NewAddRequest(dn.Join("cn=clacks-probe", b.base), []goldap.Control{newRelax(), newAssertion(nothing)})
+	request := goldap.NewAddRequest(dn.Join("cn=clacks-probe", b.base), []goldap.Control{relax, newAssertion(nothing)})
 	request.Attribute("objectClass", []string{"organizationalRole"})
 	request.Attribute("cn", []string{"clacks-probe"})
 	request.Attribute(b.options.UUIDAttribute, []string{"00000000-0000-4000-8000-000000000000"})

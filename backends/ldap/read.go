@@ -31,13 +31,13 @@ func (b *Backend) Read(ctx context.Context, ref backends.Ref, want []string) (*b
 	if err != nil {
 		return nil, err
 	}
-	result, err := b.search(ctx, op, request)
+	found, err := b.search(ctx, op, request)
 	if err != nil {
 		return nil, err
 	}
-	switch len(result.Entries) {
+	switch len(found) {
 	case 1:
-		return b.entry(result.Entries[0], want, s), nil
+		return b.entry(found[0], want, s), nil
 	case 0:
 		return nil, clacks.E(clacks.NotFound, op, "there is no such entry")
 	}
@@ -46,18 +46,18 @@ func (b *Backend) Read(ctx context.Context, ref backends.Ref, want []string) (*b
 
 // search makes a search that needs no pages. It is tried a second time when it failed on a connection that may have
 // died since its last use: a read changes nothing.
-func (b *Backend) search(ctx context.Context, op string, request *goldap.SearchRequest) (*goldap.SearchResult, error) {
+func (b *Backend) search(ctx context.Context, op string, request *goldap.SearchRequest) ([]*result, error) {
 	for {
 		c, err := b.pool.get(ctx, op)
 		if err != nil {
 			return nil, err
 		}
 		reused := c.reused
-		result, err := b.searchOn(ctx, c, request)
+		entries, _, err := b.searchOn(ctx, c, request)
 		again := reused && c.died(err)
 		b.pool.put(c)
 		if err == nil {
-			return result, nil
+			return parseAll(op, entries)
 		}
 		if !again {
 			return nil, failed(ctx, op, err, false)
@@ -66,14 +66,27 @@ func (b *Backend) search(ctx context.Context, op string, request *goldap.SearchR
 	}
 }
 
-// searchOn makes one search on a connection.
-func (b *Backend) searchOn(ctx context.Context, c *conn, request *goldap.SearchRequest) (*goldap.SearchResult, error) {
-	var result *goldap.SearchResult
+// searchOn makes one search on a connection. The entries are still as the server sent them.
+func (b *Backend) searchOn(ctx context.Context, c *conn, request *goldap.SearchRequest) ([]cursor, *goldap.SearchResult, error) {
+	var done *goldap.SearchResult
 	err := c.run(ctx, b.options.RequestTimeout, func() (err error) {
-		result, err = c.Conn.Search(request)
+		done, err = c.Conn.Search(request)
 		return err
 	})
-	return result, err
+	entries, _ := c.wire.received()
+	return entries, done, err
+}
+
+// parseAll parses the entries of a search.
+func parseAll(op string, entries []cursor) ([]*result, error) {
+	results := make([]*result, len(entries))
+	for i, entry := range entries {
+		var err error
+		if results[i], err = parseResult(entry); err != nil {
+			return nil, clacks.E(clacks.Unavailable, op, "the directory sent an entry that cannot be read: %w", err)
+		}
+	}
+	return results, nil
 }
 
 var scopes = map[backends.Scope]int{
@@ -97,11 +110,8 @@ func (b *Backend) Search(ctx context.Context, q backends.Query) iter.Seq2[*backe
 				return
 			}
 			for _, raw := range entries {
-				if err := ctx.Err(); err != nil {
-					yield(nil, clacks.E(clacks.Unavailable, searchOp, "the request has ended: %w", err))
-					return
-				}
-				if !yield(b.entry(raw, q.Attributes, p.schema), nil) {
+				entry, err := p.entry(ctx, raw)
+				if !yield(entry, err) || err != nil {
 					return
 				}
 			}
@@ -119,6 +129,7 @@ const searchOp = "ldap.search"
 type pages struct {
 	backend *Backend
 	schema  *schema
+	want    []string
 	request *goldap.SearchRequest
 	paging  *goldap.ControlPaging
 	conn    *conn // between pages; nil before the first and after the last
@@ -146,57 +157,69 @@ func (b *Backend) newPages(ctx context.Context, q backends.Query) (*pages, error
 	if size <= 0 {
 		size = b.options.PageSize
 	}
-	p := &pages{backend: b, schema: s, paging: goldap.NewControlPaging(uint32(min(size, 1<<30)))}
+	p := &pages{backend: b, schema: s, want: q.Attributes, paging: goldap.NewControlPaging(uint32(min(size, 1<<30)))}
 	p.request = goldap.NewSearchRequest(q.Base, scope, goldap.NeverDerefAliases, 0, 0, false, filter, attributes, []goldap.Control{p.paging})
 	return p, nil
 }
 
 // next fetches a page.
-func (p *pages) next(ctx context.Context) ([]*goldap.Entry, error) {
-	result, err := p.fetch(ctx)
+func (p *pages) next(ctx context.Context) ([]cursor, error) {
+	entries, done, err := p.fetch(ctx)
 	if err != nil {
 		return nil, err
 	}
 	p.paging.Cookie = nil
-	if answer, ok := goldap.FindControl(result.Controls, goldap.ControlTypePaging).(*goldap.ControlPaging); ok {
+	if answer, ok := goldap.FindControl(done.Controls, goldap.ControlTypePaging).(*goldap.ControlPaging); ok {
 		p.paging.Cookie = answer.Cookie
 	}
 	if p.done = len(p.paging.Cookie) == 0; p.done {
 		p.backend.pool.keep(p.conn)
 		p.conn = nil
 	}
-	return result.Entries, nil
+	return entries, nil
 }
 
 // fetch makes one request and holds a slot only for that long. The first may fail on a connection that had died unseen,
 // and is tried again then; later ones cannot, since their place in the result died too.
-func (p *pages) fetch(ctx context.Context) (*goldap.SearchResult, error) {
+func (p *pages) fetch(ctx context.Context) ([]cursor, *goldap.SearchResult, error) {
 	pool := p.backend.pool
 	for {
 		first := p.conn == nil
 		if first {
 			c, err := pool.get(ctx, searchOp)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			p.conn = c
 		} else if err := pool.enter(ctx, searchOp); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		reused := p.conn.reused
-		result, err := p.backend.searchOn(ctx, p.conn, p.request)
+		entries, done, err := p.backend.searchOn(ctx, p.conn, p.request)
 		again := first && reused && p.conn.died(err)
 		pool.leave()
 		if err == nil {
-			return result, nil
+			return entries, done, nil
 		}
 		pool.keep(p.conn)
 		p.conn = nil
 		if !again {
-			return nil, failed(ctx, searchOp, err, false)
+			return nil, nil, failed(ctx, searchOp, err, false)
 		}
 		pool.flush()
 	}
+}
+
+// entry converts one entry of a page, unless the context has ended meanwhile.
+func (p *pages) entry(ctx context.Context, raw cursor) (*backends.Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, clacks.E(clacks.Unavailable, searchOp, "the request has ended: %w", err)
+	}
+	parsed, err := parseResult(raw)
+	if err != nil {
+		return nil, clacks.E(clacks.Unavailable, searchOp, "the directory sent an entry that cannot be read: %w", err)
+	}
+	return p.backend.entry(parsed, p.want, p.schema), nil
 }
 
 // close ends a search that was left early: the server forgets it when it is asked for a page of no entries.
@@ -205,7 +228,7 @@ func (p *pages) close() {
 		return
 	}
 	p.paging.PagingSize = 0
-	if _, err := p.backend.searchOn(context.Background(), p.conn, p.request); err != nil {
+	if _, _, err := p.backend.searchOn(context.Background(), p.conn, p.request); err != nil {
 		p.conn.broken = true
 	}
 	p.backend.pool.keep(p.conn)

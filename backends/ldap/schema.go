@@ -136,16 +136,20 @@ func (b *Backend) loadSchema(ctx context.Context, op string) (*schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	request := goldap.NewSearchRequest(root.GetEqualFoldAttributeValue("subschemaSubentry"), goldap.ScopeBaseObject,
-		goldap.NeverDerefAliases, 0, 0, false, "(objectClass=subschema)", []string{"attributeTypes"}, nil)
-	result, err := b.search(ctx, op, request)
+	place := root.attribute("subschemaSubentry")
+	if len(place) != 1 {
+		return nil, clacks.E(clacks.Unavailable, op, "the directory does not say where its schema is")
+	}
+	request := goldap.NewSearchRequest(place[0], goldap.ScopeBaseObject, goldap.NeverDerefAliases, 0, 0, false,
+		"(objectClass=subschema)", []string{"attributeTypes"}, nil)
+	subschema, err := b.search(ctx, op, request)
 	if err != nil {
 		return nil, clacks.E(clacks.Unavailable, op, "the directory's schema cannot be read: %w", err)
 	}
-	if len(result.Entries) != 1 {
+	if len(subschema) != 1 {
 		return nil, clacks.E(clacks.Unavailable, op, "the directory does not tell its schema")
 	}
-	s := newSchema(result.Entries[0].GetEqualFoldAttributeValues("attributeTypes"))
+	s := newSchema(subschema[0].attribute("attributeTypes"))
 	s.generation, s.loaded = generation, time.Now()
 	return s, nil
 }

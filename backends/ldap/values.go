@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	goldap "github.com/go-ldap/ldap/v3"
-
 	"clacks"
 	"clacks/backends"
 	"clacks/internal/dn"
@@ -55,11 +53,12 @@ func encodeAll(attribute string, values []backends.Value) ([]string, error) {
 }
 
 // decode is value i of an attribute in the Go type of its syntax. What does not have that syntax stays text.
-func decode(as form, attribute *goldap.EntryAttribute, i int) backends.Value {
-	value := attribute.Values[i]
+func decode(as form, a *attribute, i int) backends.Value {
+	if as == binary {
+		return a.bytes(i)
+	}
+	value := a.text(i)
 	switch as {
-	case binary:
-		return attribute.ByteValues[i]
 	case integer:
 		if number, err := strconv.ParseInt(value, 10, 64); err == nil {
 			return number
@@ -92,61 +91,54 @@ func parseTime(value string) (time.Time, bool) {
 
 // entry converts what the server sent. want are the names asked for; other attributes are left out, since a server also
 // sends subtypes of what it is asked for.
-func (b *Backend) entry(raw *goldap.Entry, want []string, s *schema) *backends.Entry {
-	total := 0
-	for _, attribute := range raw.Attributes {
-		total += len(attribute.Values)
-	}
-	entry := &backends.Entry{Ref: backends.Ref{DN: raw.DN}, Values: make(backends.Values, len(raw.Attributes))}
+func (b *Backend) entry(r *result, want []string, s *schema) *backends.Entry {
+	entry := &backends.Entry{Ref: backends.Ref{DN: r.name}, Values: make(backends.Values, len(r.attributes))}
 	all := slices.Contains(want, "*")
-	space := make([]backends.Value, 0, total) // of all values in one piece
-	for _, attribute := range raw.Attributes {
-		if len(attribute.Values) == 1 {
+	space := make([]backends.Value, 0, r.values) // of all values in one piece
+	for i := range r.attributes {
+		a := &r.attributes[i]
+		ours := false
+		if len(a.values) == 1 {
 			switch {
-			case strings.EqualFold(attribute.Name, versionAttribute):
-				entry.Version = attribute.Values[0]
-			case strings.EqualFold(attribute.Name, b.options.UUIDAttribute):
-				entry.UUID = attribute.Values[0]
+			case strings.EqualFold(a.name, versionAttribute):
+				entry.Version, ours = a.text(0), true
+			case strings.EqualFold(a.name, b.options.UUIDAttribute):
+				entry.UUID, ours = a.text(0), true
 			}
 		}
 		found := false
 		for _, name := range want {
-			if s.sameAttribute(name, attribute.Name) {
-				space = place(entry.Values, name, attribute, s, space)
+			if s.sameAttribute(name, a.name) {
+				space = place(entry.Values, name, a, s, space)
 				found = true
 			}
 		}
-		if all && !found && !b.own(attribute.Name) {
-			space = place(entry.Values, attribute.Name, attribute, s, space)
+		if all && !found && !ours {
+			space = place(entry.Values, a.name, a, s, space)
 		}
 	}
 	return entry
 }
 
 // place stores the values of an attribute under a name.
-func place(values backends.Values, name string, attribute *goldap.EntryAttribute, s *schema, space []backends.Value) []backends.Value {
-	if _, twice := values[name]; twice || len(attribute.Values) == 0 {
+func place(values backends.Values, name string, a *attribute, s *schema, space []backends.Value) []backends.Value {
+	if _, twice := values[name]; twice || len(a.values) == 0 {
 		return space
 	}
 	as := text
-	if known := s.attribute(attribute.Name); known != nil {
+	if known := s.attribute(a.name); known != nil {
 		as = known.form
 	}
-	if strings.HasSuffix(attribute.Name, ";binary") {
+	if strings.HasSuffix(a.name, ";binary") {
 		as = binary
 	}
 	start := len(space)
-	for i := range attribute.Values {
-		space = append(space, decode(as, attribute, i))
+	for i := range a.values {
+		space = append(space, decode(as, a, i))
 	}
 	// Full slices: what a caller appends to one attribute must not land in the next.
 	values[name] = space[start:len(space):len(space)]
 	return space
-}
-
-// own reports whether an attribute is asked for by the driver itself.
-func (b *Backend) own(name string) bool {
-	return strings.EqualFold(name, versionAttribute) || strings.EqualFold(name, b.options.UUIDAttribute)
 }
 
 // attributes are the names to ask the server for: what the caller wants and what the driver needs.

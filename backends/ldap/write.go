@@ -139,7 +139,7 @@ func (b *Backend) create(ctx context.Context, op string, c backends.Change) (bac
 		}
 		request.Attribute(b.options.UUIDAttribute, []string{c.Ref.UUID})
 		if s.operational(b.options.UUIDAttribute) {
-			request.Controls = append(request.Controls, newRelax())
+			request.Controls = append(request.Controls, relax)
 		}
 	}
 	return b.write(ctx, op, func(c *conn) error { return c.Add(request) })
@@ -201,11 +201,9 @@ func (b *Backend) write(ctx context.Context, op string, request func(*conn) erro
 		return backends.Result{}, err
 	}
 	defer b.pool.put(c)
-	c.wire.record(true)
-	err = c.run(ctx, b.options.RequestTimeout, func() error { return request(c) })
-	c.wire.record(false)
-	if err != nil {
+	if err := c.run(ctx, b.options.RequestTimeout, func() error { return request(c) }); err != nil {
 		return backends.Result{}, failed(ctx, op, err, c.wire.sent.Load())
 	}
-	return backends.Result{Version: postReadVersion(c.wire.recorded())}, nil
+	_, answer := c.wire.received()
+	return backends.Result{Version: postReadVersion(answer)}, nil
 }
