@@ -105,7 +105,7 @@ func displayed() *definitions.Type {
 	return person(
 		attr("gecos", definitions.String, outboundTo("", "gecos", "clacks:transliterate(displayName)")),
 		attr("displayName", definitions.UnicodeString, outboundTo("displayName", "displayName", "string-join((givenName, sn), ' ')")),
-		attr("size", definitions.Integer, mapped(definitions.Mapping{Pos: at(200), Inbound: xq("width * height", 210), Outbounds: []definitions.Outbound{
+		attr("size", definitions.Integer, mapped(definitions.Mapping{Pos: at(200), Inbound: xq("xs:integer(width) * xs:integer(height)", 210), Outbounds: []definitions.Outbound{
 			{Attribute: "width", Query: *xq("size", 211)}, {Attribute: "height", Query: *xq("if (size) then 1 else ()", 212)}}})),
 	)
 }
