@@ -12,6 +12,7 @@ import (
 	"context"
 
 	"clacks/access"
+	"clacks/events"
 	"clacks/objects"
 	"clacks/rpc"
 )
@@ -28,7 +29,7 @@ type Objects interface {
 
 // Events is what sendEvent needs of events.Log.
 type Events interface {
-	Send(ctx context.Context, user access.User, document []byte) (int64, error)
+	Send(ctx context.Context, user access.User, document []byte, options ...events.SendOption) (int64, error)
 }
 
 // Options are what the commands work with.

@@ -6,6 +6,7 @@ import (
 
 	"clacks"
 	"clacks/definitions"
+	"clacks/events"
 	"clacks/mapping"
 	"clacks/objects"
 	"clacks/rpc"
@@ -211,6 +212,7 @@ func (s *service) search(ctx context.Context, call *rpc.Call, p searchParams) (*
 
 type sendParams struct {
 	Event string `json:"event" required:"true" doc:"an XML document: the element Event with one child of a declared type"`
+	Key   string `json:"idempotencyKey" doc:"a repeated request with the same key answers the first outcome"`
 }
 
 // sent is the outcome of sendEvent.
@@ -219,7 +221,7 @@ type sent struct {
 }
 
 func (s *service) sendEvent(ctx context.Context, call *rpc.Call, p sendParams) (*sent, error) {
-	sequence, err := s.Events.Send(ctx, call.User, []byte(p.Event))
+	sequence, err := s.Events.Send(ctx, call.User, []byte(p.Event), events.IdempotencyKey(p.Key))
 	if err != nil {
 		return nil, err
 	}

@@ -50,19 +50,11 @@ func (c *basicCache) get(key string) (access.User, bool) {
 func (c *basicCache) put(key string, user access.User) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.now()
 	if len(c.entries) >= basicEntries {
-		for k, e := range c.entries {
-			if !now.Before(e.until) {
-				delete(c.entries, k)
-			}
-		}
-	}
-	if len(c.entries) >= basicEntries {
-		for k := range c.entries {
+		for k := range c.entries { // any one: he will be checked once more
 			delete(c.entries, k)
 			break
 		}
 	}
-	c.entries[key] = basicEntry{user: user, until: now.Add(c.keep)}
+	c.entries[key] = basicEntry{user: user, until: c.now().Add(c.keep)}
 }

@@ -114,30 +114,20 @@ func (l *limiter) takeBack(user string, address netip.Addr, forgive bool) {
 	}
 }
 
-// makeRoom drops forgotten entries when the table is full, and any one when there are none.
+// makeRoom drops an entry when the table is full. It looks at a few only, so that a flood of names costs no more than
+// their number; one that somebody waits for is spared as long as there are others.
 func (l *limiter) makeRoom() {
 	if len(l.entries) < limiterEntries {
 		return
 	}
-	now := l.now()
-	dropped := false
-	for key, e := range l.entries {
-		if now.Sub(e.last) > longestWait {
-			delete(l.entries, key)
-			dropped = true
+	const looks = 8
+	now, looked := l.now(), 0
+	var victim limitKey
+	for key, e := range l.entries { // in an order that nobody can choose
+		victim = key
+		if looked++; looked == looks || !now.Before(e.until) {
+			break
 		}
 	}
-	if dropped {
-		return
-	}
-	for key, e := range l.entries {
-		if !now.Before(e.until) { // never one that somebody is waiting for, if there is another
-			delete(l.entries, key)
-			return
-		}
-	}
-	for key := range l.entries {
-		delete(l.entries, key)
-		return
-	}
+	delete(l.entries, victim)
 }

@@ -84,14 +84,18 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, who identity) (*rp
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(s.options.Limits.Read)) // not every writer has deadlines: tests
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
-	// The deadline must not hit the watch for a vanished client while the command runs.
-	_ = control.SetReadDeadline(time.Time{})
+	if err == nil {
+		// The deadline must not hit the watch for a vanished client while the command runs. After an error it has to stay:
+		// the rest of the body is still to come, and to be waited for.
+		_ = control.SetReadDeadline(time.Time{})
+	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		s.refuse(w, http.StatusRequestEntityTooLarge, clacks.E(clacks.Limit, "httpd.post", "the request is larger than %d bytes", most))
 		return nil, false
 	}
 	if err != nil {
+		w.Header().Set("Connection", "close")
 		s.refuse(w, http.StatusBadRequest, clacks.E(clacks.Invalid, "httpd.post", "the request could not be read"))
 		return nil, false
 	}
