@@ -31,6 +31,8 @@ type filter struct {
 	query matcher
 	users int // guarded by filters.mu
 
+	scope *scope // nil when the query has to be evaluated on every event
+
 	mu       sync.Mutex // held to evaluate
 	verdicts [64]atomic.Pointer[verdict]
 }
@@ -43,7 +45,11 @@ type verdict struct {
 }
 
 // match evaluates the query on an event, or remembers what it said. tree is asked for only when it must be evaluated.
-func (f *filter) match(ctx context.Context, sequence int64, tree func() (*parsedDocument, error)) (bool, error) {
+func (f *filter) match(ctx context.Context, e *Event, tree func() (*parsedDocument, error)) (bool, error) {
+	if f.scope != nil && !f.scope.types[e.Type] {
+		return f.scope.other, nil
+	}
+	sequence := e.Sequence
 	slot := &f.verdicts[uint64(sequence)%uint64(len(f.verdicts))]
 	if v := slot.Load(); v != nil && v.sequence == sequence {
 		return v.match, v.err
@@ -73,19 +79,25 @@ func (f *filter) evaluate(ctx context.Context, tree func() (*parsedDocument, err
 
 // filters are the compiled queries in use, by their text.
 type filters struct {
-	mu     sync.Mutex
-	bySrc  map[string]*filter
-	unique func(source string) (matcher, error)
+	mu    sync.Mutex
+	bySrc map[string]*filter
 }
 
-func compileQuery(source string) (matcher, error) { return xquery.Compile(source, queryOptions) }
+// compileFilter compiles a query and finds out which events it has to be evaluated on.
+func compileFilter(source string) (*filter, error) {
+	query, err := xquery.Compile(source, queryOptions)
+	if err != nil {
+		return nil, err
+	}
+	return &filter{query: query, scope: scopeOf(query)}, nil
+}
 
 // get compiles a query, or shares one that is in use. The error is the compiler's.
 func (f *filters) get(source string) (*filter, error) {
 	if shared := f.share(source); shared != nil {
 		return shared, nil
 	}
-	query, err := f.unique(source) // without the lock: compiling may take a while
+	compiled, err := compileFilter(source) // without the lock: it may take a while
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +107,7 @@ func (f *filters) get(source string) (*filter, error) {
 		f.bySrc = map[string]*filter{}
 	}
 	if f.bySrc[source] == nil {
-		f.bySrc[source] = &filter{query: query}
+		f.bySrc[source] = compiled
 	}
 	f.bySrc[source].users++
 	return f.bySrc[source], nil

@@ -298,5 +298,22 @@ func FuzzValidateDocument(f *testing.F) {
 		if err != nil || !s.Known(eventType) {
 			t.Fatalf("a valid document has the type %q: %v", eventType, err)
 		}
+		r, err := sentRow(eventType, admin, document)
+		if err != nil {
+			if !clacks.IsKind(err, clacks.Invalid) {
+				t.Fatalf("kind %v: %v", clacks.KindOf(err), err)
+			}
+			return
+		}
+		stored := []byte(r.document)
+		if written(eventType) {
+			stored = withSequence(stored, 1)
+		}
+		// Escaping makes a document larger; what is stored is not bounded as what is sent.
+		if len(stored) <= MaxDocument {
+			if err := s.Validate(stored); err != nil {
+				t.Fatalf("what is stored is not valid: %v\n%q", err, stored)
+			}
+		}
 	})
 }

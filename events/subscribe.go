@@ -301,7 +301,7 @@ func (s *Subscriber) matches(ctx context.Context, e, visible *Event, tree func()
 	var match bool
 	var err error
 	if visible == e {
-		match, err = s.filter.match(ctx, e.Sequence, tree)
+		match, err = s.filter.match(ctx, e, tree)
 	} else {
 		match, err = s.filter.evaluate(ctx, func() (*parsedDocument, error) { return parseAlone(visible.Document) })
 	}

@@ -28,8 +28,7 @@ type hub struct {
 
 func newHub(l *Log) *hub {
 	return &hub{
-		log: l, wake: make(chan struct{}, 1), filters: filters{unique: compileQuery},
-		subscribers: map[*Subscriber]struct{}{},
+		log: l, wake: make(chan struct{}, 1), subscribers: map[*Subscriber]struct{}{},
 	}
 }
 

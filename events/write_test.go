@@ -207,6 +207,11 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\n%q", err, document)
 		}
+		tree, err := parse(document)
+		if err != nil {
+			t.Fatalf("queries cannot work on it: %v\n%q", err, document)
+		}
+		tree.Free()
 		for _, pair := range [][2]string{{uuid, read.UUID}, {dn, read.DN}, {transaction, read.TransactionID}, {name, read.Attributes[0].Name}, {old, read.Attributes[1].New[0]}} {
 			if asXML(pair[0]) != pair[1] {
 				t.Fatalf("wrote %q, read %q", pair[0], pair[1])
