@@ -180,9 +180,15 @@ func (c *compiler) makeBases() {
 		c.bases = append(c.bases, b)
 	}
 	for _, t := range c.types {
-		if !t.Base {
-			c.join(t)
+		if t.Base {
+			continue
 		}
+		if _, known := c.options.Kinds[t.Backend]; !known {
+			c.warnAt(t.Pos, nearest.Hint(t.Backend, sortedKeys(c.options.Kinds)),
+				"%s is not available: no backend %q is configured", t.Name, t.Backend)
+			continue
+		}
+		c.join(t)
 	}
 	for _, b := range c.bases {
 		sort.Strings(b.extensions)

@@ -297,6 +297,18 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
+// TestRDNIsTranslated: a definition names entries by an attribute of the object, a source by one of the directory.
+func TestRDNIsTranslated(t *testing.T) {
+	town := &definitions.Type{Name: "Town", Base: true, Backend: "LDAP", Pos: at(1),
+		Parameters: []definitions.BackendParameters{parameters("LDAP", "objectClasses", "locality", "RDN", "name,st")},
+		Attributes: []*definitions.Attribute{attr("name", definitions.UnicodeString, mapped(definitions.Mapping{Attribute: "l"})),
+			attr("state", definitions.UnicodeString, mapped(definitions.Mapping{Attribute: "st"}))}}
+	source, _ := shapeOf(t, compiled(t, town), "Town").Source("LDAP")
+	if want := []string{"l", "st"}; !reflect.DeepEqual(source.RDN, want) {
+		t.Errorf("RDN %v, want %v", source.RDN, want)
+	}
+}
+
 func TestFixedRDNIsWritten(t *testing.T) {
 	people := &definitions.Type{Name: "People", Base: true, Backend: "LDAP", FixedRDN: "ou=people", Pos: at(1),
 		Parameters: []definitions.BackendParameters{parameters("LDAP", "objectClasses", "organizationalUnit", "RDN", "ou")}}

@@ -117,7 +117,7 @@ func TestProblems(t *testing.T) {
 			changed(person(), func(t *definitions.Type) {
 				t.Parameters = []definitions.BackendParameters{parameters("LDAP"), parameters("SQL", "table", "a b")}
 			})},
-			[]string{`fixture.xml:10:1: Person does not say which attribute names its entries in LDAP [add RDN="..."]`,
+			[]string{`warning: fixture.xml:10:1: Person does not say which attribute names its entries in LDAP: none can be created [add RDN="..."]`,
 				`fixture.xml:10:1: Person has no object classes in LDAP [add objectClasses="..."]`,
 				`fixture.xml:10:1: Person names no table in SQL: "a b" [add table="..."]`}},
 		{"key column", []*definitions.Type{person(attr("login", definitions.String, in("SQL")))},
@@ -129,7 +129,9 @@ func TestProblems(t *testing.T) {
 			attr("m", definitions.String, multi, in("SQL"), mapped(definitions.Mapping{Table: "phones", ForeignKey: "f", Attribute: "kind"})))},
 			[]string{"fixture.xml:100:1: Person.m: a row of the child table phones holds one value, but number, kind are mapped [give each attribute a table of its own]"}},
 		{"naming", []*definitions.Type{changed(person(), func(t *definitions.Type) { t.Parameters[0].Values["RDN"] = "udi" })},
-			[]string{`fixture.xml:1:1: entries of Person are named by udi, which none of its attributes writes [did you mean "uid"?]`}},
+			[]string{`fixture.xml:1:1: entries of Person are named by udi, which is none of its attributes [did you mean "uid"?]`}},
+		{"naming by what is elsewhere", []*definitions.Type{changed(person(attr("badge", definitions.String, in("SQL"))), func(t *definitions.Type) { t.Parameters[0].Values["RDN"] = "badge" })},
+			[]string{"fixture.xml:100:1: Person.badge names the entry, but is not stored in it [map it to LDAP]"}},
 		{"primary backend", []*definitions.Type{changed(person(), func(t *definitions.Type) { t.Backend = "SQL" })},
 			[]string{"fixture.xml:1:1: the primary backend SQL of the base type Person holds no tree of entries [name a directory in <Backend>, and map attributes to others]"}},
 		{"extension without classes", []*definitions.Type{person(), changed(posix(), func(t *definitions.Type) { t.Parameters = nil })},

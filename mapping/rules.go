@@ -153,26 +153,66 @@ func (c *compiler) writePos(a *Attribute, w *write) definitions.Position {
 	return a.Pos
 }
 
-// naming checks the attributes that name a base type's entries.
+// naming finds the backend attributes that name a base type's entries. A definition names them by the object's attributes.
 func (c *compiler) naming(b *basePlan) {
 	source := find(b.base.sources, b.typ.Backend)
 	if source == nil {
 		return
 	}
 	for i, rdn := range source.RDN {
-		writer := b.writerOf(source.ID, rdn)
+		a := b.attribute(rdn)
+		if a == nil {
+			a = b.writerOf(source.ID, rdn)
+		}
 		switch {
-		case writer == nil && source.FixedRDN != "":
-		case writer == nil:
-			c.errorAt(b.typ.Pos, nearest.Hint(rdn, b.written(source.ID)), "entries of %s are named by %s, which none of its attributes writes", b.typ.Name, clip(rdn))
-		case writer.Secret:
-			c.errorAt(writer.Pos, "", "%s.%s is secret, but names the entry", writer.Owner, writer.Name)
-		case writer.Type == definitions.Binary || writer.Type == definitions.AnyType:
-			c.errorAt(writer.Pos, "", "%s.%s names the entry, but is of the type %s", writer.Owner, writer.Name, writer.Type)
-		case writer.MultiValue && i == 0:
-			c.warnAt(writer.Pos, "", "%s.%s names the entry and has several values: the first one counts", writer.Owner, writer.Name)
+		case a == nil && source.FixedRDN != "":
+			continue
+		case a == nil:
+			c.errorAt(b.typ.Pos, nearest.Hint(rdn, attributeNames(b.typ)), "entries of %s are named by %s, which is none of its attributes", b.typ.Name, clip(rdn))
+			continue
+		case a.Unavailable != "":
+			c.warnAt(a.Pos, "", "%s.%s names the entry, but is not available: none can be created", a.Owner, a.Name)
+			continue
+		case a.Secret:
+			c.errorAt(a.Pos, "", "%s.%s is secret, but names the entry", a.Owner, a.Name)
+		case a.Type == definitions.Binary || a.Type == definitions.AnyType:
+			c.errorAt(a.Pos, "", "%s.%s names the entry, but is of the type %s", a.Owner, a.Name, a.Type)
+		case a.MultiValue && i == 0:
+			c.warnAt(a.Pos, "", "%s.%s names the entry and has several values: the first one counts", a.Owner, a.Name)
+		}
+		if name := a.writtenAs(source.ID, rdn); name != "" {
+			source.RDN[i] = name
+		} else {
+			c.errorAt(a.Pos, "map it to "+source.Backend, "%s.%s names the entry, but is not stored in it", a.Owner, a.Name)
 		}
 	}
+}
+
+// attribute is the base type's own attribute of this name, or nil.
+func (b *basePlan) attribute(name string) *Attribute {
+	for _, a := range b.base.attrs {
+		if a.Name == name {
+			return a
+		}
+	}
+	return nil
+}
+
+// writtenAs is the backend attribute of a source that an attribute fills: the one that is wanted, else the first.
+func (a *Attribute) writtenAs(source, wanted string) string {
+	first := ""
+	for _, w := range a.plan.writes {
+		if w.source != source {
+			continue
+		}
+		if strings.EqualFold(w.name, wanted) {
+			return w.name
+		}
+		if first == "" {
+			first = w.name
+		}
+	}
+	return first
 }
 
 // writerOf is the base type's attribute that writes a backend attribute.
@@ -185,17 +225,4 @@ func (b *basePlan) writerOf(source, name string) *Attribute {
 		}
 	}
 	return nil
-}
-
-// written are the backend attributes of a source that the base type writes.
-func (b *basePlan) written(source string) []string {
-	var names []string
-	for _, a := range b.base.attrs {
-		for _, w := range a.plan.writes {
-			if w.source == source {
-				names = append(names, w.name)
-			}
-		}
-	}
-	return names
 }

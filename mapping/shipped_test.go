@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -249,7 +250,10 @@ func generateValue(r *rand.Rand, a *Attribute) any {
 // TestFirstVersion compiles the definition files of the system's first version. What they name that does not exist here is
 // unavailable, and nothing else is wrong with them.
 func TestFirstVersion(t *testing.T) {
-	const folder = "../../shared/reference/clacks/objects"
+	folder := filepath.Join("..", "..", "shared", "reference", "clacks", "objects")
+	if named := os.Getenv("CLACKS_REFERENCE"); named != "" {
+		folder = filepath.Join(named, "clacks", "objects")
+	}
 	if _, err := os.Stat(folder); err != nil {
 		t.Skip("the reference definitions are not here")
 	}

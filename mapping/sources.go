@@ -67,7 +67,7 @@ func (c *compiler) treeSource(t *definitions.Type, base *basePlan, p *definition
 		c.errorAt(place(p.Pos, t.Pos), `add objectClasses="..."`, "%s has no object classes in %s", t.Name, p.Backend)
 	}
 	if len(s.RDN) == 0 && s.FixedRDN == "" {
-		c.errorAt(place(p.Pos, t.Pos), `add RDN="..."`, "%s does not say which attribute names its entries in %s", t.Name, p.Backend)
+		c.warnAt(place(p.Pos, t.Pos), `add RDN="..."`, "%s does not say which attribute names its entries in %s: none can be created", t.Name, p.Backend)
 	}
 	return s
 }

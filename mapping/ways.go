@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -189,10 +190,8 @@ func (c *compiler) values(a *Attribute) {
 		}
 		a.plan.allowed[a.Text(value)] = true
 	}
-	if a.Default == nil {
-		return
-	}
-	if *a.Default == "" && a.Type != definitions.String && a.Type != definitions.UnicodeString {
+	// An empty text is no value.
+	if a.Default == nil || *a.Default == "" {
 		return
 	}
 	value, err := a.parseText(*a.Default)
@@ -218,7 +217,11 @@ func (a *Attribute) parseText(s string) (any, error) {
 		v = decoded
 	}
 	if a.Type == definitions.Boolean {
-		v = strings.ToLower(strings.TrimSpace(s))
+		b, err := fromBoolean(s)
+		if err != nil {
+			return nil, errors.New("must be true or false")
+		}
+		v = b
 	}
 	return a.Parse(v)
 }
