@@ -80,7 +80,8 @@ func (l *loader) checkNaming(d *declaration) {
 		return
 	case d.FixedRDN != "":
 		if len(names) > 0 && !strings.EqualFold(names[0], fixed) {
-			f.errorf(d.fixedRDN.pos, "write the same attribute in both", "the FixedRDN of %s names by %s, its RDN by %s", d.Name, fixed, names[0])
+			f.errorf(d.fixedRDN.pos, "write the same attribute in both",
+				"the FixedRDN of %s names by %s, its RDN by %s", d.Name, fixed, names[0])
 		}
 		return // the name is given; the type needs no attribute for it
 	}
@@ -88,7 +89,8 @@ func (l *loader) checkNaming(d *declaration) {
 	for _, name := range names {
 		switch a := d.find(name); {
 		case a == nil:
-			f.faultf(d.Parameters[i].Pos, nearestHint(name, declaredNames(d.attributes)), "the RDN of %s names the attribute %q, which %s does not have", d.Name, name, d.Name)
+			f.faultf(d.Parameters[i].Pos, nearestHint(name, declaredNames(d.attributes)),
+				"the RDN of %s names the attribute %q, which %s does not have", d.Name, name, d.Name)
 			continue
 		case a.Secret:
 			f.errorf(a.Pos, "", "%s.%s is part of the RDN and cannot be secret", d.Name, a.Name)
@@ -136,10 +138,11 @@ func (l *loader) checkParameters(d *declaration) {
 }
 
 func (l *loader) checkKey(f *file, d *declaration, p BackendParameters, key string) {
+	table := p.Values["table"]
 	attribute, column, found := strings.Cut(key, "=")
 	attribute, column = strings.TrimSpace(attribute), strings.TrimSpace(column)
 	if attribute == "" || found && column == "" {
-		f.errorf(p.Pos, `write key="ATTRIBUTE=COLUMN", or key="uuid"`, "the key %q of the table %s is not understood", key, p.Values["table"])
+		f.errorf(p.Pos, `write key="ATTRIBUTE=COLUMN", or key="uuid"`, "the key %q of the table %s is not understood", key, table)
 		return
 	}
 	if attribute == "uuid" {
@@ -149,19 +152,20 @@ func (l *loader) checkKey(f *file, d *declaration, p BackendParameters, key stri
 	i := slices.IndexFunc(scope, func(a *declared) bool { return a.Name == attribute })
 	if i < 0 {
 		f.errorf(p.Pos, nearestHint(attribute, append(declaredNames(scope), "uuid")),
-			"the key %q of the table %s names the attribute %q, which %s does not have", key, p.Values["table"], attribute, d.Name)
+			"the key %q of the table %s names the attribute %q, which %s does not have", key, table, attribute, d.Name)
 		return
 	}
 	a := scope[i]
 	switch {
 	case a.MultiValue:
-		f.errorf(p.Pos, "", "%s is the key of the table %s and cannot have many values", attribute, p.Values["table"])
+		f.errorf(p.Pos, "", "%s is the key of the table %s and cannot have many values", attribute, table)
 	case a.Secret:
-		f.errorf(p.Pos, "", "%s is the key of the table %s and cannot be secret", attribute, p.Values["table"])
+		f.errorf(p.Pos, "", "%s is the key of the table %s and cannot be secret", attribute, table)
 	case !a.Mandatory:
-		f.errorf(p.Pos, "add <Mandatory>true</Mandatory> to it", "%s is the key of the table %s and must be mandatory", attribute, p.Values["table"])
+		f.errorf(p.Pos, "add <Mandatory>true</Mandatory> to it", "%s is the key of the table %s and must be mandatory", attribute, table)
 	case a.Backend == p.Backend:
-		f.errorf(p.Pos, "take an attribute of another backend, or uuid", "%s is the key of the table %s and cannot be stored in it", attribute, p.Values["table"])
+		f.errorf(p.Pos, "take an attribute of another backend, or uuid",
+			"%s is the key of the table %s and cannot be stored in it", attribute, table)
 	}
 }
 
@@ -221,12 +225,14 @@ func checkWriters(d *declaration) {
 func (l *loader) checkAttribute(d *declaration, a *declared) {
 	f := a.file
 	if a.Secret && a.Unique {
-		f.errorf(a.Pos, "leave out Unique or Secret", "%s.%s is secret and cannot be unique: whether a value is taken would tell it", d.Name, a.Name)
+		f.errorf(a.Pos, "leave out Unique or Secret",
+			"%s.%s is secret and cannot be unique: whether a value is taken would tell it", d.Name, a.Name)
 	}
 	if a.Secret && len(a.References) > 0 {
 		f.errorf(a.Pos, "leave out References or Secret", "%s.%s is secret and cannot be a reference", d.Name, a.Name)
 	}
-	if a.ReadOnly && a.Mandatory && a.Default == nil && a.DefaultQuery == nil && !a.Auto && len(a.Mappings) == 0 && a.OutFilter == nil && a.InFilter == nil {
+	filled := a.Default != nil || a.DefaultQuery != nil || a.Auto || len(a.Mappings) > 0 || a.InFilter != nil || a.OutFilter != nil
+	if a.ReadOnly && a.Mandatory && !filled {
 		f.faultf(a.Pos, "give it a Default or a Mapping", "%s.%s is mandatory and read-only, and nothing gives it a value", d.Name, a.Name)
 	}
 	checkValues(d, a)
@@ -296,8 +302,10 @@ func (t AttributeType) parses(text string) bool {
 // ownTable reports whether the table of a mapping is one of those that hold the object's own row, not a child table.
 func (l *loader) ownTable(d *declaration, m *Mapping) bool {
 	for _, t := range append([]*declaration{d}, l.company(d)...) {
-		if slices.ContainsFunc(t.Parameters, func(p BackendParameters) bool { return p.Backend == m.Backend && p.Values["table"] == m.Table }) {
-			return true
+		for _, p := range t.Parameters {
+			if p.Backend == m.Backend && p.Values["table"] == m.Table {
+				return true
+			}
 		}
 	}
 	return false
@@ -310,9 +318,11 @@ func (l *loader) checkMapping(d *declaration, a *declared, m *Mapping) {
 	case m.Table == "" && m.ForeignKey != "":
 		f.errorf(m.Pos, `add table="NAME"`, "the mapping of %s.%s has a foreignKey and no table", d.Name, a.Name)
 	case m.Table != "" && m.ForeignKey == "" && !l.ownTable(d, m):
-		f.errorf(m.Pos, `add foreignKey="COLUMN"`, "the mapping of %s.%s to the table %s does not say which column holds the key of the object's row", d.Name, a.Name, m.Table)
+		f.errorf(m.Pos, `add foreignKey="COLUMN"`,
+			"the mapping of %s.%s to the table %s does not say which column holds the key of the object's row", d.Name, a.Name, m.Table)
 	case m.ForeignKey != "" && !a.MultiValue:
-		f.errorf(m.Pos, "add <MultiValue>true</MultiValue>", "%s.%s is mapped to rows of the table %s, but has only one value", d.Name, a.Name, m.Table)
+		f.errorf(m.Pos, "add <MultiValue>true</MultiValue>",
+			"%s.%s is mapped to rows of the table %s, but has only one value", d.Name, a.Name, m.Table)
 	case m.Attribute != "" && queries:
 		f.errorf(m.Pos, "keep one of them", "the mapping of %s.%s has both another name and queries", d.Name, a.Name)
 	case m.Attribute == "" && m.Table == "" && !queries:
@@ -326,7 +336,8 @@ func (l *loader) checkMapping(d *declaration, a *declared, m *Mapping) {
 		f.errorf(m.Pos, "add <Backend ...>"+m.Backend+"</Backend> to the BackendParameters",
 			"%s.%s is mapped to %s, but %s has no parameters for that backend", d.Name, a.Name, m.Backend, d.Name)
 	} else if m.Table != "" && p.Values["table"] == "" {
-		f.errorf(m.Pos, "", "%s.%s is mapped to the table %s, but %s has no table in %s that it could belong to", d.Name, a.Name, m.Table, d.Name, m.Backend)
+		f.errorf(m.Pos, "", "%s.%s is mapped to the table %s, but %s has no table in %s that it could belong to",
+			d.Name, a.Name, m.Table, d.Name, m.Backend)
 	}
 	for i := range a.Mappings {
 		if o := &a.Mappings[i]; o == m {

@@ -15,7 +15,8 @@ func checkDependencies(d *declaration) {
 	}
 	for _, circle := range circles(graph) {
 		a := d.find(circle[0])
-		a.file.errorf(a.Pos, "leave out one of the DependsOn", "attributes of %s depend on each other in a circle: %s", d.Name, chainText(circle))
+		a.file.errorf(a.Pos, "leave out one of the DependsOn",
+			"attributes of %s depend on each other in a circle: %s", d.Name, chainText(circle))
 	}
 }
 
@@ -82,11 +83,16 @@ func (l *loader) checkOverlap() {
 		if d.Base {
 			continue
 		}
-		for j, other := range l.order {
-			if other == d || other.Base && !slices.Contains(d.Extends, other.Name) || !other.Base && (j >= i || !meet(d, other)) {
-				continue
+		names := make(map[string]*declared, len(d.attributes))
+		for _, a := range d.attributes {
+			if !a.Foreign {
+				names[strings.ToLower(a.Name)] = a
 			}
-			l.checkPair(d, other)
+		}
+		for j, other := range l.order {
+			if other.Base && slices.Contains(d.Extends, other.Name) || !other.Base && j < i && meet(d, other) {
+				d.checkPair(names, other)
+			}
 		}
 	}
 }
@@ -96,16 +102,14 @@ func meet(a, b *declaration) bool {
 	return slices.ContainsFunc(a.Extends, func(base string) bool { return slices.Contains(b.Extends, base) })
 }
 
-func (l *loader) checkPair(d, other *declaration) {
-	for _, a := range d.attributes {
-		if a.Foreign {
+// checkPair compares the attributes of a type, by their names in lower case, with those of another.
+func (d *declaration) checkPair(names map[string]*declared, other *declaration) {
+	for _, b := range other.attributes {
+		a := names[strings.ToLower(b.Name)]
+		if a == nil || b.Foreign {
 			continue
 		}
-		for _, b := range other.attributes {
-			if !b.Foreign && strings.EqualFold(a.Name, b.Name) {
-				a.file.faultf(a.Pos, "rename it, or write a ForeignAttribute",
-					"%s.%s stands beside %s.%s (%s) in one object", d.Name, a.Name, other.Name, b.Name, place(b.Pos))
-			}
-		}
+		a.file.faultf(a.Pos, "rename it, or write a ForeignAttribute",
+			"%s.%s stands beside %s.%s (%s) in one object", d.Name, a.Name, other.Name, b.Name, place(b.Pos))
 	}
 }

@@ -10,7 +10,8 @@ import (
 // The forms in which both validators tell what is wrong.
 var (
 	issueForm    = regexp.MustCompile(`(?s)^Element '(?:\{[^}]*\})?([^']*)'(?:, attribute '(?:\{[^}]*\})?([^']*)')?: (.*)$`)
-	expectedForm = regexp.MustCompile(`(?s)^(This element is not expected|Missing child element\(s\))\.(?: Expected is (?:one of )?\( (.*) \)\.?)?`)
+	expectedForm = regexp.MustCompile(`(?s)^(This element is not expected|Missing child element\(s\))\.` +
+		`(?: Expected is (?:one of )?\( (.*) \)\.?)?`)
 	clarkName    = regexp.MustCompile(`\{http://www\.gonicus\.de/Objects\}`)
 )
 

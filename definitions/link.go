@@ -33,12 +33,13 @@ func (l *loader) link() {
 		d.attributes = slices.DeleteFunc(d.attributes, func(a *declared) bool { return a.Foreign && !l.linkForeign(d, a) })
 	}
 	for _, d := range l.order {
+		scope := l.scope(d)
 		for _, a := range d.attributes {
 			if !a.Foreign {
-				l.linkNames(d, a)
+				l.linkNames(d, a, scope)
 			}
 		}
-		l.linkMentions(d)
+		l.linkMentions(d, scope)
 	}
 	// Foreign attributes are copies, so what they copy is linked first.
 	for _, d := range l.order {
@@ -256,9 +257,8 @@ func (l *loader) company(d *declaration) []*declaration {
 	return company
 }
 
-// linkNames links what an attribute says about other attributes and types.
-func (l *loader) linkNames(d *declaration, a *declared) {
-	scope := l.scope(d)
+// linkNames links what an attribute says about other attributes, those in scope, and types.
+func (l *loader) linkNames(d *declaration, a *declared, scope []*declared) {
 	for _, w := range a.dependsOn {
 		if l.attributeExists(a.file, scope, w, d.Name+"."+a.Name+" depends on") {
 			a.DependsOn = append(a.DependsOn, w.text)
@@ -296,7 +296,8 @@ const anyObject = "*"
 func (l *loader) referenceExists(d *declaration, a *declared, r declaredReference) bool {
 	if r.object.text == anyObject {
 		if r.attribute.text != "dn" {
-			a.file.faultf(r.attribute.pos, "write dn, or name the type", "a reference to objects of any type must be to their dn, not to %q", r.attribute.text)
+			a.file.faultf(r.attribute.pos, "write dn, or name the type",
+				"a reference to objects of any type must be to their dn, not to %q", r.attribute.text)
 			return false
 		}
 		return true
@@ -322,8 +323,7 @@ func (l *loader) referenceExists(d *declaration, a *declared, r declaredReferenc
 
 // linkMentions checks the attributes that methods, hooks and searches name. They only warn: what they do not find is
 // missing where it is used, and nothing else breaks.
-func (l *loader) linkMentions(d *declaration) {
-	scope := l.scope(d)
+func (l *loader) linkMentions(d *declaration, scope []*declared) {
 	for _, m := range d.mentions {
 		found := slices.ContainsFunc(scope, func(a *declared) bool { return a.Name == m.text })
 		if !found && !l.broken {

@@ -152,7 +152,8 @@ type file struct {
 func (f *file) read() {
 	if len(f.Data) > MaxFile {
 		f.broken = true
-		f.errorf(Position{File: f.Name, Line: 1, Column: 1}, "", "the file has %d bytes; a definition file may have %d", len(f.Data), MaxFile)
+		f.errorf(Position{File: f.Name, Line: 1, Column: 1}, "",
+			"the file has %d bytes; a definition file may have %d", len(f.Data), MaxFile)
 		return
 	}
 	root, legacy, problem := readTree(f.Source)

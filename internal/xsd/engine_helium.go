@@ -1,6 +1,7 @@
 package xsd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing/fstest"
+	"time"
 
 	"github.com/lestrrat-go/helium"
 	"github.com/lestrrat-go/helium/xsd"
@@ -130,15 +131,15 @@ func schemaIssue(name, text string) Issue {
 // It is closed afterwards: helium would otherwise follow the schema locations that an instance document names.
 type fileSet struct {
 	mu      sync.Mutex
-	files   fstest.MapFS
+	files   map[string][]byte
 	refused []string
 	closed  bool
 }
 
 func newFileSet(files []File) *fileSet {
-	s := &fileSet{files: make(fstest.MapFS, len(files))}
+	s := &fileSet{files: make(map[string][]byte, len(files))}
 	for _, f := range files {
-		s.files[f.Name] = &fstest.MapFile{Data: f.Data}
+		s.files[f.Name] = f.Data
 	}
 	return s
 }
@@ -148,8 +149,9 @@ func (s *fileSet) Open(name string) (fs.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name = path.Clean(filepath.ToSlash(name))
-	if _, ok := s.files[name]; ok && !s.closed {
-		return s.files.Open(name)
+	data, ok := s.files[name]
+	if ok && !s.closed {
+		return &memoryFile{Reader: bytes.NewReader(data), name: name}, nil
 	}
 	if !s.closed {
 		s.refused = append(s.refused, name)
@@ -162,3 +164,17 @@ func (s *fileSet) close() {
 	defer s.mu.Unlock()
 	s.closed = true
 }
+
+// memoryFile is an open file of a fileSet, and its own fs.FileInfo.
+type memoryFile struct {
+	*bytes.Reader
+	name string
+}
+
+func (f *memoryFile) Stat() (fs.FileInfo, error) { return f, nil }
+func (f *memoryFile) Close() error               { return nil }
+func (f *memoryFile) Name() string               { return path.Base(f.name) }
+func (f *memoryFile) Mode() fs.FileMode          { return 0o444 }
+func (f *memoryFile) ModTime() time.Time         { return time.Time{} }
+func (f *memoryFile) IsDir() bool                { return false }
+func (f *memoryFile) Sys() any                   { return nil }

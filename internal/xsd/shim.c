@@ -11,6 +11,7 @@
  */
 #include "shim.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <libxml/parser.h>
@@ -25,7 +26,11 @@ typedef const xmlError *error_ptr;
 typedef xmlErrorPtr error_ptr;
 #endif
 
-#define PARSE_OPTIONS (XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_BIG_LINES)
+/*
+ * Entities, external subsets, XInclude and the larger limits stay off. Nothing needs to silence libxml2: where a structured
+ * handler is set, as it is here throughout, it prints nothing.
+ */
+#define PARSE_OPTIONS (XML_PARSE_NONET | XML_PARSE_BIG_LINES)
 
 typedef struct {
 	const clacks_file *files;
@@ -93,11 +98,20 @@ static void on_parse_error(void *data, error_ptr error) {
 		on_error(ctxt->_private, error);
 }
 
-/* What libxml2 reports outside of any context (a schema file that does not parse) belongs to the compiling thread. */
+/*
+ * What libxml2 reports outside of our contexts (a schema file that does not parse, memory) goes to a handler that each
+ * thread has of its own. It is set while the thread is here, and put back before it leaves.
+ */
 static void on_stray_error(void *data, error_ptr error) {
-	(void)data;
-	if (current_files != NULL)
-		on_error(current_files->issues, error);
+	if (data != NULL)
+		on_error(data, error);
+}
+
+static void enter(clacks_issues *issues) { xmlSetStructuredErrorFunc(issues, on_stray_error); }
+
+static void leave(void) {
+	xmlSetStructuredErrorFunc(NULL, NULL);
+	xmlResetLastError();
 }
 
 static xmlParserInputPtr load_file(const char *url, const char *id, xmlParserCtxtPtr ctxt) {
@@ -136,8 +150,7 @@ xmlSchemaPtr clacks_compile(const clacks_file *files, int count, clacks_issues *
 	file_set set = {files, count, issues};
 	xmlSchemaPtr schema = NULL;
 	current_files = &set;
-	/* This global is one of the calling thread, and it is put back before the thread leaves. */
-	xmlSetStructuredErrorFunc(NULL, on_stray_error);
+	enter(issues);
 	xmlSchemaParserCtxtPtr ctxt = xmlSchemaNewParserCtxt(files[0].name);
 	if (ctxt == NULL) {
 		issues->no_memory = 1;
@@ -146,8 +159,7 @@ xmlSchemaPtr clacks_compile(const clacks_file *files, int count, clacks_issues *
 		schema = xmlSchemaParse(ctxt);
 		xmlSchemaFreeParserCtxt(ctxt);
 	}
-	xmlSetStructuredErrorFunc(NULL, NULL);
-	xmlResetLastError();
+	leave();
 	current_files = NULL;
 	if (schema != NULL && issues->count > 0) {
 		xmlSchemaFree(schema);
@@ -172,6 +184,7 @@ int clacks_validate(xmlSchemaPtr schema, const char *data, int size, clacks_issu
 	xmlParserCtxtPtr parser = xmlNewParserCtxt();
 	if (parser == NULL)
 		return -1;
+	enter(issues);
 	parser->_private = issues;
 	parser->sax->serror = on_parse_error;
 	xmlDocPtr doc = xmlCtxtReadMemory(parser, data, size, NULL, NULL, PARSE_OPTIONS);
@@ -184,6 +197,6 @@ int clacks_validate(xmlSchemaPtr schema, const char *data, int size, clacks_issu
 		code = validate_tree(schema, doc, issues);
 	xmlFreeDoc(doc);
 	xmlFreeParserCtxt(parser);
-	xmlResetLastError();
+	leave();
 	return code;
 }
