@@ -1,0 +1,390 @@
+package objects
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"clacks"
+	"clacks/backends"
+	"clacks/internal/failpoint"
+	"clacks/internal/store"
+	"clacks/objects/journal"
+)
+
+// again is a refusal after which the same request may succeed when it is planned anew: another commit was in the way.
+// Nothing is left of the try.
+type again struct {
+	busy  bool   // wait before the next try
+	taken string // a name that the directory has although the index does not know it
+	err   error  // the answer when there is no next try
+}
+
+func (a *again) Error() string { return a.err.Error() }
+func (a *again) Unwrap() error { return a.err }
+
+// execution is a plan on its way through the steps.
+type execution struct {
+	*plan
+	tx       transaction
+	results  []backends.Result // of the steps that are done
+	done     []int             // their indexes
+	versions map[string]string // the last known version of each entry
+}
+
+// commit carries a plan out: steps 2 to 6 of the package comment. After it, either all of it is done and the result is
+// returned, or nothing is left of it, or the error is clacks.InDoubt and recovery ends it.
+func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
+	s.doubts.begin(p.Operation)
+	defer s.doubts.end(p.Operation)
+	defer s.rows.drop(p.touched...)
+	if err := s.prepare(ctx, p); err != nil {
+		return nil, err
+	}
+	// From here on the caller's patience no longer decides: a commit that is half done must come to its end.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.Commit)
+	defer cancel()
+	x := &execution{plan: p, versions: map[string]string{}, results: make([]backends.Result, len(p.Steps))}
+	if err := s.openTransaction(ctx, x); err != nil {
+		return nil, s.abort(ctx, x, err)
+	}
+	defer func() { x.tx.Rollback() }()
+	if err := s.applySteps(ctx, x); err != nil {
+		x.tx.Rollback() // before the undo: it may take long, and SQLite has one writer
+		return nil, s.abort(ctx, x, err)
+	}
+	sequence, err := s.commitPoint(ctx, x)
+	if err != nil {
+		x.tx.Rollback()
+		return s.afterCommitPoint(ctx, x, err)
+	}
+	s.recorder.Recorded()
+	s.freeNumbers(p)
+	result := p.Result
+	result.Sequence = sequence
+	return &result, nil
+}
+
+// freeNumbers tells the giver of numbers that some may be free again.
+func (s *Service) freeNumbers(p *plan) {
+	if slices.ContainsFunc(p.Rows, func(c rowChange) bool { return c.Op == rowDelete || len(c.Drop) > 0 }) {
+		s.numbers.freed()
+	}
+}
+
+// openTransaction is step 3: the rows of the index, and those of SQL backends in the same database.
+func (s *Service) openTransaction(ctx context.Context, x *execution) error {
+	if err := failpoint.Hit("commit/before-open"); err != nil {
+		return internal(err)
+	}
+	statements, err := s.transactionStatements(x.plan)
+	if err != nil {
+		return err
+	}
+	if x.tx, err = s.db.Begin(ctx); err != nil {
+		return err
+	}
+	if _, err = x.tx.Exec(ctx, statements.all()...); err == nil {
+		err = internal(failpoint.Hit("commit/after-open"))
+	}
+	if err != nil {
+		x.tx.Rollback()
+		return s.refused(x.plan, statements, err)
+	}
+	return nil
+}
+
+// opening are the statements of step 3, in parts: what the failure of one means depends on its part.
+type opening struct{ parents, joined, rows, emptied []store.Statement }
+
+func (o *opening) all() []store.Statement {
+	return slices.Concat(o.parents, o.joined, o.rows, o.emptied)
+}
+
+func (s *Service) transactionStatements(p *plan) (*opening, error) {
+	o := &opening{}
+	for _, key := range p.Parents {
+		text := `SELECT 1 FROM clacks_objects WHERE dn_key = ?`
+		if s.db.Dialect() == store.PostgreSQL {
+			text += ` FOR SHARE`
+		}
+		o.parents = append(o.parents, store.Statement{SQL: text, Args: []any{key}, Rows: 1})
+	}
+	for i := range p.Steps {
+		joiner := s.joiners[p.Steps[i].Backend]
+		if joiner == nil {
+			continue
+		}
+		statements, err := joiner.Statements(p.Steps[i].Change)
+		if err != nil {
+			return nil, s.inFields(p, &p.Steps[i], err)
+		}
+		o.joined = append(o.joined, statements...)
+	}
+	for i := range p.Rows {
+		o.rows = append(o.rows, p.Rows[i].statements()...)
+	}
+	if p.Emptied != "" {
+		o.emptied = append(o.emptied, emptiedStatement(p.Emptied))
+	}
+	return o, nil
+}
+
+// applySteps is step 4: the changes of all other backends, one after the other.
+func (s *Service) applySteps(ctx context.Context, x *execution) error {
+	for i := range x.Steps {
+		step := &x.Steps[i]
+		if s.joiners[step.Backend] != nil {
+			continue
+		}
+		if err := internal(failpoint.Hit("commit/before-apply")); err != nil {
+			return err
+		}
+		change := step.Change
+		if known := x.versions[entryKey(step)]; known != "" && change.Guard.Version == "" && change.Op != backends.OpCreate {
+			change.Guard.Version = known
+		}
+		result, err := s.apply(ctx, step, change)
+		if err != nil {
+			return s.inStep(x, step, err)
+		}
+		x.results[i] = result
+		x.done = append(x.done, i)
+		x.versions[entryKey(step)] = result.Version
+		if err := internal(failpoint.Hit("commit/after-apply")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entryKey tells the entries of a plan apart: an object has one in a directory and one in each table.
+func entryKey(step *journal.Step) string {
+	return step.Backend + "/" + step.Change.Ref.Table + "/" + step.Object
+}
+
+// commitPoint is step 5. Its error is *again or definite when nothing was committed, clacks.InDoubt when that is open.
+func (s *Service) commitPoint(ctx context.Context, x *execution) (int64, error) {
+	if err := internal(failpoint.Hit("commit/before-commit")); err != nil {
+		return 0, err
+	}
+	statements, err := s.finalStatements(x.plan, x.versions)
+	if err != nil {
+		return 0, err
+	}
+	results, err := x.tx.Commit(ctx, statements...)
+	if err != nil {
+		return 0, err
+	}
+	_ = failpoint.Hit("commit/after-commit") // an error here would be too late to matter
+	return results[len(results)-1].Value, nil
+}
+
+// finalStatements end a commit: the journal row first, since it fails when another agent has claimed the operation; the
+// event rows last, since they hold the lock that makes sequence numbers follow the order of commits.
+func (s *Service) finalStatements(p *plan, versions map[string]string) ([]store.Statement, error) {
+	result, err := encodeResult(p)
+	if err != nil {
+		return nil, err
+	}
+	statements := []store.Statement{s.journal.Committed(p.Operation, result), s.journal.Unlock(p.Operation)}
+	for i := range p.Rows {
+		c := &p.Rows[i]
+		known := map[string]string{}
+		for key, version := range versions {
+			if backend, object, ok := splitTreeKey(key); ok && object == c.UUID && version != "" {
+				known[backend] = version
+			}
+		}
+		if len(known) == 0 || c.Op == rowDelete || c.Op == rowRename {
+			continue
+		}
+		c.Guards.Versions = known
+		statements = append(statements, store.Statement{
+			SQL: `UPDATE clacks_objects SET guards = ? WHERE uuid = ?`, Args: []any{c.guards(), c.UUID},
+		})
+	}
+	events, err := s.recorder.Record(p.Events)
+	if err != nil {
+		return nil, err
+	}
+	return append(statements, events...), nil
+}
+
+// abort ends an operation of which the steps in x.done were carried out: they are taken back, and the row is ended. The
+// error is what the caller is told.
+func (s *Service) abort(ctx context.Context, x *execution, cause error) error {
+	if clacks.IsKind(cause, clacks.InDoubt) {
+		s.doubts.add(x.Operation, forward)
+		return cause
+	}
+	err := s.undo(ctx, x.plan, x.done, x.versions)
+	if errors.Is(err, errParked) {
+		if _, err = s.park(ctx, x.plan, cause); err == nil {
+			return clacks.E(clacks.InDoubt, "objects.commit", "others have changed what a failed change touched: %w", cause)
+		}
+	}
+	if err != nil {
+		s.doubts.add(x.Operation, back)
+		s.log.Error("a commit could not be taken back yet", "operation", x.Operation, "cause", cause, "error", err)
+		return clacks.E(clacks.InDoubt, "objects.commit", "the change failed and could not be taken back yet: %w", cause)
+	}
+	s.end(ctx, x.Operation, journal.Aborted, cause)
+	return cause
+}
+
+// end writes the outcome into the journal. When that fails nothing is lost: recovery finds all entries as before and ends
+// the row in the same way.
+func (s *Service) end(ctx context.Context, operation string, state journal.State, cause error) {
+	err := internal(failpoint.Hit("abort/before-end"))
+	if err == nil {
+		_, err = s.journal.End(ctx, operation, state, reasonOf(cause))
+	}
+	if err == nil {
+		err = internal(failpoint.Hit("abort/after-end"))
+	}
+	if err != nil {
+		s.doubts.add(operation, back)
+		s.log.Warn("the outcome of an operation is not in the journal yet", "operation", operation, "state", state, "error", err)
+	}
+}
+
+// reasonOf is what the journal keeps of an error: its kind only, since reasons may quote values.
+func reasonOf(err error) string { return clacks.KindOf(err).String() }
+
+// afterCommitPoint decides after a commit that returned an error: done, refused, or open.
+func (s *Service) afterCommitPoint(ctx context.Context, x *execution, cause error) (*Result, error) {
+	var rows *store.RowsError
+	switch {
+	case errors.As(cause, &rows) && rows.Index == 0:
+		// Recovery of another agent took this one for dead and has the operation now.
+		s.log.Error("another agent has taken over an operation", "operation", x.Operation)
+		return nil, clacks.E(clacks.InDoubt, "objects.commit", "another agent decides on the outcome")
+	case clacks.IsKind(cause, clacks.InDoubt), clacks.IsKind(cause, clacks.Unavailable) && len(x.done) > 0:
+		return s.settleNow(ctx, x, cause)
+	}
+	return nil, s.abort(ctx, x, cause)
+}
+
+// settleNow asks the journal what became of a commit; if the state database does not answer in time, recovery does it.
+func (s *Service) settleNow(ctx context.Context, x *execution, cause error) (*Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Resolve)
+	defer cancel()
+	for wait := newBackoff(); ; wait.sleep(ctx) {
+		state, err := s.settle(ctx, x.Operation, forward)
+		if err == nil && state == journal.Committed {
+			s.recorder.Recorded()
+			return s.outcome(ctx, x.Operation)
+		}
+		if err == nil {
+			return nil, clacks.E(clacks.Unavailable, "objects.commit", "the state database failed, nothing was changed: %w", cause)
+		}
+		if ctx.Err() != nil {
+			s.doubts.add(x.Operation, forward)
+			return nil, clacks.E(clacks.InDoubt, "objects.commit", "the state database does not answer: %w", cause)
+		}
+	}
+}
+
+// inStep gives the refusal of a backend its meaning: worth another plan, or the caller's answer in his own terms.
+func (s *Service) inStep(x *execution, step *journal.Step, err error) error {
+	if len(x.done) == 0 || !clacks.IsKind(err, clacks.InDoubt) {
+		switch {
+		case clacks.IsKind(err, clacks.Conflict):
+			return &again{err: clacks.E(clacks.Conflict, "objects.commit", "the entry is being changed by others: %w", err)}
+		case clacks.IsKind(err, clacks.NotUnique) && step.Change.Ref.Table == "" && createsName(step):
+			return &again{taken: nameOf(step), err: s.inFields(x.plan, step, err)}
+		case clacks.IsKind(err, clacks.NotFound):
+			return &again{err: s.inFields(x.plan, step, err)}
+		}
+	}
+	return s.inFields(x.plan, step, err)
+}
+
+func createsName(step *journal.Step) bool {
+	return step.Change.Op == backends.OpCreate || step.Change.Op == backends.OpRename
+}
+
+func nameOf(step *journal.Step) string {
+	if step.Change.Op == backends.OpRename {
+		return step.Change.To.DN
+	}
+	return step.Change.Ref.DN
+}
+
+// inFields names the object's attributes in an error that names those of a backend.
+func (s *Service) inFields(p *plan, step *journal.Step, err error) error {
+	var e *clacks.Error
+	if !errors.As(err, &e) {
+		return clacks.E(clacks.Internal, "objects.commit", "%s: %w", step.Backend, err)
+	}
+	if len(e.Fields) == 0 {
+		return err
+	}
+	translated := *e
+	translated.Fields = slices.Clone(e.Fields)
+	for i, f := range translated.Fields {
+		if name, ok := p.fields[step.Backend][f.Attribute]; ok {
+			translated.Fields[i].Attribute = name
+		}
+	}
+	return &translated
+}
+
+func internal(err error) error {
+	if err == nil {
+		return nil
+	}
+	return clacks.E(clacks.Internal, "objects.commit", "%w", err)
+}
+
+// refused gives the failure of a statement of step 3 its meaning.
+func (s *Service) refused(p *plan, o *opening, err error) error {
+	var rows *store.RowsError
+	var constraint *store.ConstraintError
+	switch {
+	case errors.As(err, &rows):
+		if rows.Index < len(o.parents) {
+			return &again{err: clacks.E(clacks.NotFound, "objects.commit", "the parent is gone")}
+		}
+		return &again{err: clacks.E(clacks.Conflict, "objects.commit", "the object is being changed by others: %w", err)}
+	case errors.As(err, &constraint):
+		if i := constraint.Index - len(o.parents); i >= len(o.joined) {
+			return &again{err: clacks.E(clacks.NotUnique, "objects.commit", "the name is taken: %w", err)}
+		}
+		return s.constraint(p, constraint)
+	}
+	return err
+}
+
+// constraint is the refusal of a mapped table, in terms of the object's attributes.
+func (s *Service) constraint(p *plan, c *store.ConstraintError) error {
+	e := &clacks.Error{Op: "objects.commit", Kind: clacks.Invalid, Reason: "the database refuses the change", Err: c}
+	code, reason := clacks.CodeCheck, "the database refuses the value"
+	switch c.Kind {
+	case store.ConstraintUnique:
+		e.Kind, code, reason = clacks.NotUnique, clacks.CodeNotUnique, "is taken"
+	case store.ConstraintNotNull:
+		code, reason = clacks.CodeMandatory, "the database demands a value"
+	case store.ConstraintType:
+		code, reason = clacks.CodeType, "does not fit into the column"
+	case store.ConstraintForeign:
+		e.Kind, reason = clacks.InUse, "rows of another table are in the way"
+	case store.ConstraintCheck:
+	}
+	if c.Column == "" {
+		e.Reason = fmt.Sprintf("%s: %s constraint %s", e.Reason, c.Kind, c.Name)
+		return e
+	}
+	attribute := c.Column
+	for _, byName := range p.fields {
+		if name, ok := byName[c.Column]; ok {
+			attribute = name
+		} else if name, ok := byName[c.Table+"/"+c.Column]; ok {
+			attribute = name
+		}
+	}
+	e.Fields = []clacks.Field{{Attribute: attribute, Code: code, Reason: reason}}
+	return e
+}

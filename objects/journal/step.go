@@ -1,0 +1,112 @@
+package journal
+
+import (
+	"clacks/backends"
+)
+
+// Step is one atomic change of one backend entry, as the journal keeps it.
+type Step struct {
+	Backend string
+	Object  string // the UUID of the object
+	Change  backends.Change
+	// Whole are, for OpDelete, all values of the entry, so that it can be made again.
+	Whole backends.Values
+}
+
+// Outcome says what an entry shows of a step.
+type Outcome uint8
+
+const (
+	// Before: nothing of the step is there.
+	Before Outcome = iota
+	// After: the step was applied.
+	After
+	// Neither: somebody else has written what the step touches.
+	Neither
+)
+
+func (o Outcome) String() string { return [...]string{"before", "after", "neither"}[o] }
+
+// CompareValues holds an entry against the value-by-value changes of a step: After when all added values are there and
+// all deleted ones are gone, Before when it is the other way round.
+func (s *Step) CompareValues(actual backends.Values) Outcome {
+	before, after := true, true
+	for _, m := range s.Change.Mods {
+		have := texts(actual[m.Attribute])
+		added, deleted := texts(m.Add), texts(m.Delete)
+		for text := range added {
+			if deleted[text] {
+				continue // only its spelling counts twice: it tells nothing
+			}
+			if have[text] {
+				before = false
+			} else {
+				after = false
+			}
+		}
+		for text := range deleted {
+			if added[text] {
+				continue
+			}
+			if have[text] {
+				after = false
+			} else {
+				before = false
+			}
+		}
+	}
+	switch {
+	case after:
+		return After
+	case before:
+		return Before
+	}
+	return Neither
+}
+
+// Holds reports whether an entry has at least these values.
+func Holds(actual, wanted backends.Values) bool {
+	for name, values := range wanted {
+		have := texts(actual[name])
+		for _, v := range values {
+			if !have[Text(v)] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func texts(values []backends.Value) map[string]bool {
+	set := make(map[string]bool, len(values))
+	for _, v := range values {
+		set[Text(v)] = true
+	}
+	return set
+}
+
+// Inverse takes the step back: value by value, so that what others have added meanwhile stays. The caller sets the guard
+// to the version that the entry has.
+func (s *Step) Inverse() backends.Change {
+	c := s.Change
+	inverse := backends.Change{Ref: c.Ref, Guard: backends.Guard{UUID: c.Guard.UUID}}
+	switch c.Op {
+	case backends.OpCreate:
+		inverse.Op = backends.OpDelete
+		inverse.Guard.UUID = c.Ref.UUID
+	case backends.OpDelete:
+		inverse.Op = backends.OpCreate
+		inverse.Add = s.Whole
+		inverse.Guard = backends.Guard{}
+	case backends.OpRename:
+		inverse.Op = backends.OpRename
+		inverse.Ref, inverse.To = c.To, c.Ref
+	case backends.OpModify:
+		inverse.Op = backends.OpModify
+		for i := len(c.Mods) - 1; i >= 0; i-- {
+			m := c.Mods[i]
+			inverse.Mods = append(inverse.Mods, backends.Mod{Attribute: m.Attribute, Delete: m.Add, Add: m.Delete})
+		}
+	}
+	return inverse
+}

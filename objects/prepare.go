@@ -1,0 +1,107 @@
+package objects
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"clacks"
+	"clacks/internal/failpoint"
+	"clacks/objects/journal"
+)
+
+// prepare is step 2: from here on the plan survives a crash.
+func (s *Service) prepare(ctx context.Context, p *plan) error {
+	if err := internal(failpoint.Hit("commit/before-prepare")); err != nil {
+		return err
+	}
+	intent, err := s.intent(p)
+	if err != nil {
+		return err
+	}
+	err = s.journal.Prepare(ctx, intent)
+	if clacks.IsKind(err, clacks.InDoubt) {
+		// If the row is there after all, recovery finds everything as before and ends it.
+		s.doubts.add(p.Operation, back)
+		return clacks.E(clacks.Unavailable, "objects.prepare", "the state database failed, nothing was changed: %w", err)
+	}
+	var refusal *journal.Refusal
+	if errors.As(err, &refusal) {
+		return s.refusal(p, refusal)
+	}
+	if err != nil {
+		return err
+	}
+	if err := internal(failpoint.Hit("commit/after-prepare")); err != nil {
+		s.end(context.WithoutCancel(ctx), p.Operation, journal.Aborted, err)
+		return err
+	}
+	return nil
+}
+
+func (s *Service) intent(p *plan) (journal.Intent, error) {
+	data, err := p.encode()
+	if err != nil {
+		return journal.Intent{}, err
+	}
+	header, err := json.Marshal(map[string]any{
+		"actor": p.Actor, "type": p.Events[0].ObjectType, "change": p.Events[0].ChangeType, "dn": p.Events[0].DN,
+		"objects": len(p.Rows), "steps": len(p.Steps),
+	})
+	if err != nil {
+		return journal.Intent{}, clacks.E(clacks.Internal, "objects.prepare", "header: %w", err)
+	}
+	in := journal.Intent{
+		Operation: p.Operation, IdempotencyKey: p.key, RequestHash: p.hash, Header: header, Plan: data, Unique: p.unique,
+	}
+	for i := range p.Rows {
+		c := &p.Rows[i]
+		in.Locks = append(in.Locks, c.UUID)
+		if c.Op != rowInsert {
+			in.Checks = append(in.Checks, journal.Check{UUID: c.UUID, Version: c.Old})
+		}
+		if c.Op == rowInsert || c.Renamed {
+			in.Locks = append(in.Locks, "dn:"+c.DNKey)
+		}
+	}
+	slices.Sort(in.Locks)
+	in.Locks = slices.Compact(in.Locks)
+	return in, nil
+}
+
+func (s *Service) refusal(p *plan, r *journal.Refusal) error {
+	switch r.Why {
+	case journal.Taken:
+		return s.notUnique(p, r.Taken)
+	case journal.Repeated:
+		return &again{err: clacks.E(clacks.Conflict, "objects.prepare", "a request with the same idempotency key is running")}
+	case journal.Busy:
+		return &again{busy: true, err: clacks.E(clacks.Conflict, "objects.prepare", "the object is being changed by others")}
+	case journal.Stale:
+	}
+	return &again{err: clacks.E(clacks.Conflict, "objects.prepare", "the object has been changed by others")}
+}
+
+// notUnique names the attributes whose values others have; the values themselves are the caller's own.
+func (s *Service) notUnique(p *plan, taken []journal.Reservation) error {
+	if len(taken) == 0 { // the other one has given it up meanwhile
+		return &again{err: clacks.E(clacks.Conflict, "objects.prepare", "a unique value was in use")}
+	}
+	var wrong fields
+	for _, u := range taken {
+		if !slices.ContainsFunc(wrong, func(f clacks.Field) bool { return f.Attribute == u.Attribute }) {
+			wrong.add(u.Attribute, clacks.CodeNotUnique, "another object has this value")
+		}
+	}
+	return wrong.err("objects.prepare", p.Events[0].ObjectType)
+}
+
+// splitTreeKey takes an entryKey of a directory's entry apart.
+func splitTreeKey(key string) (backend, object string, ok bool) {
+	const uuidLength = 36
+	if len(key) < uuidLength+2 || key[len(key)-uuidLength-2:len(key)-uuidLength] != "//" {
+		return "", "", false
+	}
+	return key[:len(key)-uuidLength-2], key[len(key)-uuidLength:], true
+}

@@ -1,0 +1,115 @@
+package objects
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"clacks"
+	"clacks/access"
+	"clacks/mapping"
+	"clacks/xquery"
+)
+
+// objectQuery is an XQuery on objects' documents: an element named as the type, with a child a value, in the order of the
+// attributes' names; and the variables $uuid, $dn and $type.
+type objectQuery struct{ compiled *xquery.Query }
+
+var queryVariables = []string{"uuid", "dn", "type"}
+
+// queryLimits bound the evaluation on one object; Limits.Scan bounds the number of objects.
+var queryLimits = xquery.Limits{Steps: 200_000, Depth: 128, Constructed: 1 << 20}
+
+// queryCache keeps compiled queries by their text; it forgets everything when it is full.
+type queryCache struct {
+	mu      sync.Mutex
+	queries map[string]*xquery.Query
+}
+
+const queryCacheSize = 256
+
+func (c *queryCache) get(text string) (*xquery.Query, error) {
+	c.mu.Lock()
+	q := c.queries[text]
+	c.mu.Unlock()
+	if q != nil {
+		return q, nil
+	}
+	q, err := xquery.Compile(text, xquery.Options{Variables: queryVariables})
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.queries == nil || len(c.queries) >= queryCacheSize {
+		c.queries = map[string]*xquery.Query{}
+	}
+	c.queries[text] = q
+	return q, nil
+}
+
+// query compiles the request's XQuery.
+func (r *search) query() error {
+	if strings.TrimSpace(r.q.Query) == "" {
+		return nil
+	}
+	q, err := r.s.queries.get(r.q.Query)
+	if err != nil {
+		return clacks.E(clacks.Invalid, "objects.search", "the query: %w", err)
+	}
+	r.filter = &objectQuery{compiled: q}
+	return nil
+}
+
+// matches evaluates the query on what the user may read of an object. A query that fails on an object does not match it.
+func (r *search) matches(ctx context.Context, shape *mapping.Shape, h *hit, values mapping.Values) (bool, error) {
+	document := objectDocument(shape, values)
+	defer document.Free()
+	ok, err := r.filter.compiled.Matches(ctx, xquery.Input{
+		Context: document.Element(), Limits: queryLimits, Now: r.s.now(),
+		Variables: map[string]xquery.Sequence{
+			"uuid": xquery.Of(h.uuid), "dn": xquery.Of(h.dn), "type": xquery.Of(h.typ),
+		},
+	})
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	return ok && err == nil, nil
+}
+
+func objectDocument(shape *mapping.Shape, values mapping.Values) *xquery.Document {
+	b := xquery.NewBuilder(shape.Type().Name)
+	for _, name := range sortedNames(values) {
+		a := shape.Attribute(name)
+		for _, v := range values[name] {
+			b.Element(name, xmlText(a.Text(v)))
+		}
+	}
+	return b.Document()
+}
+
+// xmlText leaves out what XML cannot hold (XML 1.0, production 2).
+func xmlText(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0xFFFE || c == 0xFFFF {
+			return -1
+		}
+		return c
+	}, s)
+}
+
+// unrestricted reports whether the user may find all objects and read all that the search asks of them, so that the
+// database can count them.
+func (r *search) unrestricted() bool {
+	topic := access.Topic{Type: r.q.Type}
+	if !r.s.policy.Allowed(r.user, access.Search, topic) {
+		return false
+	}
+	for _, name := range r.reads {
+		topic.Attribute = name
+		if !r.s.policy.Allowed(r.user, access.Read, topic) {
+			return false
+		}
+	}
+	return true
+}

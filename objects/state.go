@@ -1,0 +1,34 @@
+package objects
+
+import (
+	"context"
+
+	"clacks/internal/store"
+)
+
+// database is what the service needs of the state database.
+type database interface {
+	Exec(ctx context.Context, statements ...store.Statement) ([]store.Result, error)
+	Query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error
+	Begin(ctx context.Context) (transaction, error)
+	Dialect() store.Dialect
+	Ping(ctx context.Context) error
+}
+
+// transaction is an open transaction of it.
+type transaction interface {
+	Exec(ctx context.Context, statements ...store.Statement) ([]store.Result, error)
+	Commit(ctx context.Context, statements ...store.Statement) ([]store.Result, error)
+	Rollback()
+}
+
+// stateDatabase is *store.DB as a database: Begin returns the interface.
+type stateDatabase struct{ *store.DB }
+
+func (d stateDatabase) Begin(ctx context.Context) (transaction, error) {
+	tx, err := d.DB.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return tx, nil
+}
