@@ -12,7 +12,7 @@ var (
 	issueForm    = regexp.MustCompile(`(?s)^Element '(?:\{[^}]*\})?([^']*)'(?:, attribute '(?:\{[^}]*\})?([^']*)')?: (.*)$`)
 	expectedForm = regexp.MustCompile(`(?s)^(This element is not expected|Missing child element\(s\))\.` +
 		`(?: Expected is (?:one of )?\( (.*) \)\.?)?`)
-	clarkName    = regexp.MustCompile(`\{http://www\.gonicus\.de/Objects\}`)
+	clarkName = regexp.MustCompile(`\{http://www\.gonicus\.de/Objects\}`)
 )
 
 // schemaIssue reports what the validator found, with the column that it does not tell and in words that the language uses.
