@@ -138,6 +138,7 @@ type failure struct {
 }
 
 func (f *failure) Error() string { return f.code + ": " + f.message }
+func (f *failure) Unwrap() error { return f.err }
 
 func fail(code string, offset int, format string, args ...any) *failure {
 	return &failure{code: code, message: fmt.Sprintf(format, args...), offset: offset}

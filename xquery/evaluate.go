@@ -157,7 +157,7 @@ func (q *Query) run(
 	w := q.take(in)
 	w.budget.begin(ctx)
 	defer func() {
-		b.steps = w.budget.steps
+		b.steps, b.took = w.budget.steps, time.Since(w.budget.start)
 		if n := len(w.budget.places); n > 0 {
 			b.place, b.placed = w.budget.places[n-1], true
 		}
@@ -180,22 +180,26 @@ func (q *Query) run(
 	return s, b, nil
 }
 
-// evaluated is what a run leaves besides its result: the steps it took, and the innermost expression in a traced one.
+// evaluated is what a run leaves besides its result: what it took, and the innermost expression in a traced one.
 type evaluated struct {
 	steps  int
+	took   time.Duration
 	place  int
 	placed bool
 }
 
-// maxTraced bounds the evaluations that are worth a second one to find the place of an error.
-const maxTraced = 100_000
+// Bounds of the evaluations that are worth a second one to find the place of an error.
+const (
+	maxTracedSteps = 100_000
+	maxTracedTime  = 100 * time.Millisecond
+)
 
 // trace finds where an error arose. helium's tree has no places, so the query is evaluated again in a form in which
 // every expression announces itself; evaluations without an error pay nothing for it. A query with effects is not
 // evaluated again.
 func (q *Query) trace(ctx context.Context, node helium.Node, in *Input, first evaluated, err error) error {
 	place := q.module.body.at()
-	if len(q.effects) > 0 || first.steps > maxTraced || errors.Is(err, ErrLimit) {
+	if len(q.effects) > 0 || first.steps > maxTracedSteps || first.took > maxTracedTime || errors.Is(err, ErrLimit) {
 		return q.located(err, place)
 	}
 	program := q.tracer()

@@ -51,6 +51,9 @@ func (c *compiler) function(at offset, n name, arity int) (prefix, local string)
 	switch n.uri {
 	case xpath3.NSFn:
 		c.note(n.local, arity)
+		if g, ok := hooks[n.local].(*guard); ok && arity > g.MaxArity() {
+			return "", "Q{" + xpath3.NSFn + "}" + n.local
+		}
 		return "", n.local
 	case xpath3.NSXS:
 		return "xs", n.local
