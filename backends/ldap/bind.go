@@ -24,19 +24,19 @@ func (b *Backend) Bind(ctx context.Context, dn, password string) error {
 		return clacks.E(clacks.Unauthenticated, op, "the name or the password is empty")
 	}
 	if err := ctx.Err(); err != nil {
-		return clacks.E(clacks.Unavailable, op, "the request has ended: %w", err)
+		return because(clacks.Unavailable, op, "the request has ended", err)
 	}
 	select {
 	case b.binds <- struct{}{}:
 		defer func() { <-b.binds }()
 	case <-b.pool.done:
-		return clacks.E(clacks.Unavailable, op, "%w", errClosed)
+		return clacks.E(clacks.Unavailable, op, "the driver is closed")
 	case <-ctx.Done():
-		return clacks.E(clacks.Unavailable, op, "too many logins at once: %w", ctx.Err())
+		return because(clacks.Unavailable, op, "too many logins at once", ctx.Err())
 	}
 	c, _, err := b.pool.dialer.connect(ctx)
 	if err != nil {
-		return clacks.E(clacks.Unavailable, op, "the directory cannot be reached: %w", err)
+		return because(clacks.Unavailable, op, "the directory cannot be reached", err)
 	}
 	defer c.discard()
 	err = c.run(ctx, b.options.RequestTimeout, func() error { return c.Conn.Bind(dn, password) })
@@ -44,9 +44,9 @@ func (b *Backend) Bind(ctx context.Context, dn, password string) error {
 	case err == nil:
 		return nil
 	case goldap.IsErrorAnyOf(err, refusals...):
-		return clacks.E(clacks.Unauthenticated, op, "the name or the password is wrong: %w", err)
+		return because(clacks.Unauthenticated, op, "the name or the password is wrong", err)
 	case isLost(err):
 		return failed(ctx, op, err, false)
 	}
-	return clacks.E(clacks.Unavailable, op, "the directory does not check passwords now: %w", err)
+	return because(clacks.Unavailable, op, "the directory does not check passwords now", err)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
 
@@ -67,24 +68,34 @@ func isLost(err error) bool {
 		answer.ResultCode != goldap.ErrorEmptyPassword
 }
 
+// because is an error whose reason is for the user and whose cause is for the log.
+func because(kind clacks.Kind, op, reason string, cause error) *clacks.Error {
+	return &clacks.Error{Op: op, Kind: kind, Reason: reason, Err: cause}
+}
+
+// ended is the error of a context that has ended. A connection's deadline may pass a moment before the context's own timer
+// notices.
+func ended(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
 // failed turns what go-ldap returned into the contract's error. doubt says that the request was a change and may have
 // reached the server.
 func failed(ctx context.Context, op string, err error, doubt bool) error {
 	if isLost(err) {
-		// The context's own error first: go-ldap only sees a connection that broke.
-		cause := err
-		if ctx.Err() != nil {
-			cause = errors.Join(ctx.Err(), err)
-		}
+		cause := errors.Join(ended(ctx), err)
 		if doubt {
-			return clacks.E(clacks.InDoubt, op, "the directory did not answer, the change may have been applied: %w", cause)
+			return because(clacks.InDoubt, op, "the directory did not answer, the change may have been applied", cause)
 		}
-		return clacks.E(clacks.Unavailable, op, "the directory did not answer: %w", cause)
+		return because(clacks.Unavailable, op, "the directory did not answer", cause)
 	}
 	var answer *goldap.Error
 	errors.As(err, &answer)
 	if answer.ResultCode == goldap.ErrorFilterCompile || answer.ResultCode == goldap.ErrorEmptyPassword {
-		return clacks.E(clacks.Invalid, op, "the request is malformed: %w", err)
+		return because(clacks.Invalid, op, "the request is malformed", err)
 	}
 	v, ok := verdicts[answer.ResultCode]
 	if !ok {
@@ -105,13 +116,13 @@ func failed(ctx context.Context, op string, err error, doubt bool) error {
 //	attribute 'displayName' cannot have multiple values
 var diagnosis = regexp.MustCompile(`^(?:modify/[a-z]+: )?([A-Za-z][A-Za-z0-9;-]*): |attribute '([^']+)'`)
 
-// diagnose adds the attribute that the server names, and what it says about it, which never holds a value.
+// diagnose adds the attribute that the server names. The message itself may hold values and stays a matter of the log.
 func diagnose(e *clacks.Error, code, message string) {
 	if e.Kind != clacks.Invalid && e.Kind != clacks.Conflict {
 		return
 	}
 	switch {
-	case strings.Contains(message, "not unique"): // overlay unique
+	case strings.Contains(message, "not unique") || strings.Contains(message, "non-unique"): // overlay unique
 		e.Kind, e.Reason, code = clacks.NotUnique, "a unique value is taken", clacks.CodeNotUnique
 	case strings.Contains(message, "requires attribute"):
 		code = clacks.CodeMandatory

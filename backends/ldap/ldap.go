@@ -18,6 +18,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
@@ -157,7 +158,7 @@ func (o *Options) tls() (*tls.Config, error) {
 	}
 	pem, err := os.ReadFile(o.CAFile)
 	if err != nil {
-		return nil, clacks.E(clacks.Invalid, "ldap.new", "the file of the authorities cannot be read: %w", err)
+		return nil, because(clacks.Invalid, "ldap.new", "the file of the authorities cannot be read", err)
 	}
 	config.RootCAs = x509.NewCertPool()
 	if !config.RootCAs.AppendCertsFromPEM(pem) {
@@ -277,10 +278,11 @@ func (b *Backend) checkRelax(ctx context.Context, op string, s *schema) error {
 	case goldap.IsErrorWithCode(err, goldap.LDAPResultAssertionFailed):
 		return nil
 	case clacks.KindOf(err) == clacks.Unavailable || clacks.KindOf(err) == clacks.InDoubt:
-		return clacks.E(clacks.Unavailable, op, "the directory does not answer: %w", err)
+		return because(clacks.Unavailable, op, "the directory does not answer", err)
 	}
-	return clacks.E(clacks.Unavailable, op, "the directory does not let %q choose the %s of a new entry; "+
-		"grant manage rights on it, or configure another attribute for UUIDs: %w", b.options.BindDN, b.options.UUIDAttribute, err)
+	reason := fmt.Sprintf("the directory does not let %q choose the %s of a new entry: grant the right to manage it, or configure "+
+		"another attribute for UUIDs", b.options.BindDN, b.options.UUIDAttribute)
+	return because(clacks.Unavailable, op, reason, err)
 }
 
 // Close closes all idle connections now and busy ones when their request ends.

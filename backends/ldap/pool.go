@@ -16,10 +16,8 @@ const (
 	maxIdle = 5 * time.Minute
 	// The pause after a failure to connect doubles from the first to the last.
 	firstPause = 50 * time.Millisecond
-	lastPause  = 2 * time.Second
+	lastPause  = time.Second
 )
-
-var errClosed = errors.New("the driver is closed")
 
 // pool hands out connections. A slot is the right to have one request under way; a connection without a slot belongs to
 // a search whose caller is busy with a page. Slots are never held while foreign code runs, so a caller that reads inside
@@ -69,20 +67,20 @@ func (p *pool) put(c *conn) {
 // enter takes a slot.
 func (p *pool) enter(ctx context.Context, op string) error {
 	if err := ctx.Err(); err != nil {
-		return clacks.E(clacks.Unavailable, op, "the request has ended: %w", err)
+		return because(clacks.Unavailable, op, "the request has ended", err)
 	}
 	select {
 	case <-p.done: // a free slot must not win against it
-		return clacks.E(clacks.Unavailable, op, "%w", errClosed)
+		return clacks.E(clacks.Unavailable, op, "the driver is closed")
 	default:
 	}
 	select {
 	case p.slots <- struct{}{}:
 		return nil
 	case <-p.done:
-		return clacks.E(clacks.Unavailable, op, "%w", errClosed)
+		return clacks.E(clacks.Unavailable, op, "the driver is closed")
 	case <-ctx.Done():
-		return clacks.E(clacks.Unavailable, op, "all connections to the directory are busy: %w", ctx.Err())
+		return because(clacks.Unavailable, op, "all connections to the directory are busy", ctx.Err())
 	}
 }
 
@@ -140,15 +138,15 @@ func (p *pool) connect(ctx context.Context, op string) (*conn, error) {
 	wait, failure := time.Until(p.retry), p.failure
 	p.mu.Unlock()
 	if wait > 0 {
-		return nil, clacks.E(clacks.Unavailable, op, "the directory cannot be reached: %w", failure)
+		return nil, because(clacks.Unavailable, op, "the directory cannot be reached", failure)
 	}
 	c, err := p.dialer.dial(ctx)
-	if err != nil && ctx.Err() != nil {
-		return nil, clacks.E(clacks.Unavailable, op, "the request has ended: %w", errors.Join(ctx.Err(), err))
+	if over := ended(ctx); err != nil && over != nil {
+		return nil, because(clacks.Unavailable, op, "the request has ended", errors.Join(over, err))
 	}
 	p.note(err)
 	if err != nil {
-		return nil, clacks.E(clacks.Unavailable, op, "the directory cannot be reached: %w", err)
+		return nil, because(clacks.Unavailable, op, "the directory cannot be reached", err)
 	}
 	return c, nil
 }
@@ -168,9 +166,12 @@ func (p *pool) note(err error) {
 	if p.failures == 0 {
 		p.log.Warn("the directory cannot be reached", "error", err)
 	}
-	pause := min(firstPause<<min(p.failures, 16), lastPause)
+	p.failure = err
+	if time.Now().Before(p.retry) {
+		return // one of several that tried at the same time: one failure, one pause
+	}
+	p.retry = time.Now().Add(min(firstPause<<min(p.failures, 16), lastPause))
 	p.failures++
-	p.retry, p.failure = time.Now().Add(pause), err
 }
 
 func (p *pool) close() {

@@ -83,7 +83,7 @@ func parseAll(op string, entries []cursor) ([]*result, error) {
 	for i, entry := range entries {
 		var err error
 		if results[i], err = parseResult(entry); err != nil {
-			return nil, clacks.E(clacks.Unavailable, op, "the directory sent an entry that cannot be read: %w", err)
+			return nil, because(clacks.Unavailable, op, "the directory sent an entry that cannot be read", err)
 		}
 	}
 	return results, nil
@@ -213,11 +213,11 @@ func (p *pages) fetch(ctx context.Context) ([]cursor, *goldap.SearchResult, erro
 // entry converts one entry of a page, unless the context has ended meanwhile.
 func (p *pages) entry(ctx context.Context, raw cursor) (*backends.Entry, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, clacks.E(clacks.Unavailable, searchOp, "the request has ended: %w", err)
+		return nil, because(clacks.Unavailable, searchOp, "the request has ended", err)
 	}
 	parsed, err := parseResult(raw)
 	if err != nil {
-		return nil, clacks.E(clacks.Unavailable, searchOp, "the directory sent an entry that cannot be read: %w", err)
+		return nil, because(clacks.Unavailable, searchOp, "the directory sent an entry that cannot be read", err)
 	}
 	return p.backend.entry(parsed, p.want, p.schema), nil
 }

@@ -108,7 +108,7 @@ func (b *Backend) schema(ctx context.Context) (*schema, error) {
 	case b.loading <- struct{}{}:
 		defer func() { <-b.loading }()
 	case <-ctx.Done():
-		return nil, clacks.E(clacks.Unavailable, op, "the request has ended: %w", ctx.Err())
+		return nil, because(clacks.Unavailable, op, "the request has ended", ctx.Err())
 	}
 	known := b.schemas.Load()
 	if known != nil && b.current(known) {
@@ -144,7 +144,7 @@ func (b *Backend) loadSchema(ctx context.Context, op string) (*schema, error) {
 		"(objectClass=subschema)", []string{"attributeTypes"}, nil)
 	subschema, err := b.search(ctx, op, request)
 	if err != nil {
-		return nil, clacks.E(clacks.Unavailable, op, "the directory's schema cannot be read: %w", err)
+		return nil, because(clacks.Unavailable, op, "the directory's schema cannot be read", err)
 	}
 	if len(subschema) != 1 {
 		return nil, clacks.E(clacks.Unavailable, op, "the directory does not tell its schema")

@@ -142,7 +142,11 @@ func (b *Backend) create(ctx context.Context, op string, c backends.Change) (bac
 			request.Controls = append(request.Controls, relax)
 		}
 	}
-	return b.write(ctx, op, func(c *conn) error { return c.Add(request) })
+	result, err := b.write(ctx, op, func(c *conn) error { return c.Add(request) })
+	if clacks.IsKind(err, clacks.Denied) && len(request.Controls) > 1 {
+		err = because(clacks.Denied, op, "the directory does not permit it; choosing the entry's UUID takes the right to manage it", err)
+	}
+	return result, err
 }
 
 // modify translates mods into LDAP changes, which keep their meaning: value by value, and all or nothing.

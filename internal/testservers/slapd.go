@@ -210,7 +210,8 @@ func (s *SlapdServer) Start() error {
 	if s.LDAPS != "" {
 		listen = append(listen, s.LDAPS+"/")
 	}
-	args := []string{"-F", filepath.Join(s.Dir, "d"), "-h", strings.Join(listen, " "), "-d", "0"}
+	// -d keeps the server in the foreground; its level "none" lets it say why it cannot start.
+	args := []string{"-F", filepath.Join(s.Dir, "d"), "-h", strings.Join(listen, " "), "-d", "none"}
 	if _, err := os.Stat(filepath.Join(s.Dir, "d", "cn=config.ldif")); err != nil {
 		// With both -f and -F slapd converts the file into the folder. (slaptest does so too, but fails then because
 		// there is no database yet.)
