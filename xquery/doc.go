@@ -1,2 +1,43 @@
-// Package xquery is XQuery 3.1 (W3C Recommendation, 21 March 2017) on helium's XPath 3.1.
+// Package xquery is XQuery 3.1 (W3C Recommendation, 21 March 2017) on helium's XPath 3.1. It knows nothing of objects,
+// LDAP or events. A query is compiled once, is immutable, and is evaluated from many goroutines.
+//
+//	query, err := xquery.Compile(`for $p in //person where $p/age > 40 order by $p/name return $p/name`, xquery.Options{})
+//	...
+//	result, err := query.Evaluate(ctx, xquery.Input{Context: document})
+//	names, err := result.Strings()
+//
+// # The language
+//
+// All of XPath 3.1; FLWOR expressions of "for" (with "at"), "let", "where", "order by" (stable, ascending, descending,
+// empty greatest and least, collations) and "return" in any order and at any depth, with declared types; and of the
+// prolog the version, namespaces, default element and function namespaces, default order, options and variables
+// (external ones with and without a default). The prefixes xml, xs, xsi, fn, math, map, array, err and local need no
+// declaration. Everything else of XQuery, constructors above all, is refused with XPST0003 and a message that names it.
+//
+// The implicit timezone is UTC, so that a query means the same on every machine. Names that a query uses are checked
+// when it is compiled: an undeclared variable is XPST0008, an unknown function or a wrong number of arguments XPST0017,
+// both with the nearest right name.
+//
+// # What a query cannot do
+//
+// A query reaches nothing but its input: fn:doc, fn:collection, fn:unparsed-text and their like raise the errors that
+// their specification gives for what is not available, and the environment is empty. What it takes is bounded: by
+// MaxSource when it is compiled, by Limits when it is evaluated. An exceeded limit is XPDY0130, with ErrLimit in the
+// error's chain. Numbers have at most some 2,400 digits (FOAR0002 beyond).
+//
+// # How it works
+//
+// A source passes through these stages, each in files of its own:
+//
+//   - lexer.go and parse*.go read it, token by token on demand, into the syntax tree of syntax.go. Every node knows its
+//     offset, every name its namespace.
+//   - compile.go and lower*.go resolve variables and functions and turn the tree into helium's, which helium compiles.
+//     What XPath has no node for becomes a call of a hook (hooks.go, order.go): a function under a name that no source
+//     can write. An "order by", for one, is a loop over tuples that a hook has sorted.
+//   - evaluate.go runs that in a worker, of which a query keeps a pool. helium asks its context for cancellation at every
+//     node and item; our context (limits.go) counts these questions, and that is the limit of steps. guards.go stands
+//     before helium's functions that could make much from little.
+//   - An error during the evaluation has no place in helium's tree. Only then, the query is evaluated once more with
+//     every expression announcing itself (Query.trace), so that evaluations without an error pay nothing for places.
+//   - analyse*.go evaluates the syntax tree with paths in place of nodes: Query.Reads.
 package xquery

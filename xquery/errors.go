@@ -168,10 +168,6 @@ var heliumCodes = []struct {
 	err  error
 	code string
 }{
-	{xpath3.ErrRecursionLimit, codeLimit},
-	{xpath3.ErrOpLimit, codeLimit},
-	{xpath3.ErrNodeSetLimit, codeLimit},
-	{xpath3.ErrRegexMatchLimit, codeLimit},
 	{xpath3.ErrUnknownFunction, codeFunction},
 	{xpath3.ErrUnknownFunctionNamespace, codePrefix},
 	{xpath3.ErrUndefinedVariable, codeUndeclared},

@@ -171,7 +171,7 @@ func (q *Query) run(
 	}()
 	result, err := program.EvaluateReuse(&w.budget, w.state, node)
 	if err != nil {
-		return nil, b, err
+		return nil, b, w.budget.limit(err)
 	}
 	s = result.Sequence()
 	if q.identity && s != nil {
@@ -228,9 +228,6 @@ func (q *Query) located(err error, at int) *Error {
 	}
 	e.Code, e.Message = classify(err)
 	e.Err = cause(err)
-	if e.Code == codeLimit && e.Err == nil {
-		e.Err = ErrLimit
-	}
 	return e
 }
 

@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/lestrrat-go/helium/xpath3"
@@ -105,6 +106,21 @@ func (b *budget) exceeded(format string, args ...any) error {
 		b.failed = tooMuch(0, format, args...)
 	}
 	return b.failed
+}
+
+// limit gives helium's own limits our words.
+func (b *budget) limit(err error) error {
+	switch {
+	case errors.Is(err, xpath3.ErrOpLimit):
+		return b.exceeded("the query takes more than %d steps", b.limits.Steps)
+	case errors.Is(err, xpath3.ErrRecursionLimit):
+		return b.exceeded("expressions and functions nest too deeply")
+	case errors.Is(err, xpath3.ErrNodeSetLimit):
+		return b.exceeded("a sequence becomes too long")
+	case errors.Is(err, xpath3.ErrRegexMatchLimit):
+		return b.exceeded("a regular expression matches too often")
+	}
+	return err
 }
 
 // left is the number of steps that are left.

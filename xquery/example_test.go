@@ -1,0 +1,161 @@
+package xquery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"clacks/xquery"
+)
+
+const library = `<library xmlns="urn:example:library">
+  <book year="1843"><title>Notes on the Analytical Engine</title><author>Lovelace</author></book>
+  <book year="1936"><title>On Computable Numbers</title><author>Turing</author></book>
+</library>`
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func ExampleCompile() {
+	query := must(xquery.Compile(`upper-case("clacks")`, xquery.Options{}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{}))
+	fmt.Println(result.Item(0))
+	// Output: CLACKS
+}
+
+// Errors say where they are, in terms of the file that the query stands in.
+func ExampleCompile_error() {
+	_, err := xquery.Compile("for $person in //person\nreturn $persn/name", xquery.Options{File: "User.xml", Line: 12, Column: 9})
+	fmt.Println(err)
+	// Output: User.xml:13:8: XPST0008: the variable $persn is not declared; did you mean $person? (near "$persn")
+}
+
+func ExampleQuery_Evaluate() {
+	document := must(xquery.ParseDocument([]byte(library), xquery.ParseLimits{}))
+	query := must(xquery.Compile(`
+		declare default element namespace "urn:example:library";
+		for $book at $i in //book
+		where $book/@year > 1800
+		order by $book/title descending
+		return $i || ": " || $book/title`, xquery.Options{}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{Context: document}))
+	for i := range result.Len() {
+		fmt.Println(result.Item(i))
+	}
+	// Output:
+	// 2: On Computable Numbers
+	// 1: Notes on the Analytical Engine
+}
+
+// The clock of a query is the caller's.
+func ExampleQuery_Evaluate_now() {
+	query := must(xquery.Compile(`year-from-date(current-date()) - 1843`, xquery.Options{}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{Now: time.Date(2043, 1, 1, 0, 0, 0, 0, time.UTC)}))
+	fmt.Println(result.Item(0))
+	// Output: 200
+}
+
+func ExampleQuery_Matches() {
+	document := must(xquery.ParseDocument([]byte(library), xquery.ParseLimits{}))
+	query := must(xquery.Compile(`//book[author = "Turing"]`, xquery.Options{ElementNamespace: "urn:example:library"}))
+	fmt.Println(query.Matches(context.Background(), xquery.Input{Context: document}))
+	// Output: true <nil>
+}
+
+func ExampleQuery_Reads() {
+	query := must(xquery.Compile(`
+		let $o := $old/address
+		return string-join((givenName, sn), " ") || $o/street[@kind = "home"]`,
+		xquery.Options{Variables: []string{"old"}}))
+	print := func(root string, paths []xquery.Path) {
+		for _, path := range paths {
+			fmt.Print(root)
+			for _, step := range path.Steps {
+				fmt.Print("/", step.Name)
+			}
+			fmt.Println()
+		}
+	}
+	reads := query.Reads()
+	print(".", reads.Context)
+	print("$old", reads.Variables["old"])
+	// Output:
+	// ./givenName
+	// ./sn
+	// $old/address/street
+	// $old/address/street/kind
+}
+
+func ExampleQuery_Effects() {
+	number := 0
+	query := must(xquery.Compile(`"user" || nextNumber()`, xquery.Options{Functions: []xquery.Function{{
+		Name: "nextNumber", Effect: true, Doc: "the next free number",
+		Call: func(context.Context, []xquery.Sequence) (xquery.Sequence, error) {
+			number++
+			return xquery.Of(number), nil
+		},
+	}}}))
+	fmt.Println(query.Effects())
+	fmt.Println(must(query.Evaluate(context.Background(), xquery.Input{})).Item(0))
+	// Output:
+	// [nextNumber]
+	// user1
+}
+
+func ExampleQuery_Source() {
+	fmt.Println(must(xquery.Compile(`1 + 1`, xquery.Options{})).Source())
+	// Output: 1 + 1
+}
+
+func ExampleOf() {
+	query := must(xquery.Compile(`sum($numbers) || " " || $text`, xquery.Options{Variables: []string{"numbers", "text"}}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{Variables: map[string]xquery.Sequence{
+		"numbers": xquery.Of(1, 2, 3), "text": xquery.Of("apples"),
+	}}))
+	fmt.Println(result.Strings())
+	// Output: [6 apples] <nil>
+}
+
+func ExampleLimits() {
+	query := must(xquery.Compile(`some $a in 1 to 100000, $b in 1 to 100000 satisfies $a = -$b`, xquery.Options{}))
+	_, err := query.Evaluate(context.Background(), xquery.Input{Limits: xquery.Limits{Steps: 200_000}})
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, xquery.ErrLimit))
+	// Output:
+	// 1:1: XPDY0130: the query takes more than 200000 steps (near "some")
+	// true
+}
+
+func ExampleBuilder() {
+	b := xquery.NewBuilder("user")
+	b.Element("givenName", "Ada")
+	b.Open("phones")
+	b.Attribute("kind", "work")
+	b.Element("number", "+44 20 1843")
+	b.Close()
+	b.Element("sn", "Lovelace")
+	document := b.Document()
+	defer document.Free()
+	query := must(xquery.Compile(`givenName || " " || sn || ", " || phones[@kind = "work"]/number`, xquery.Options{}))
+	fmt.Println(must(query.Evaluate(context.Background(), xquery.Input{Context: document.Element()})).Item(0))
+	// Output: Ada Lovelace, +44 20 1843
+}
+
+func ExampleParseDocument() {
+	_, err := xquery.ParseDocument([]byte("<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>"), xquery.ParseLimits{})
+	fmt.Println(err)
+	// Output: 1:1: FODC0006: a document type declaration is not allowed (near "<")
+}
+
+func ExampleError() {
+	query := must(xquery.Compile("let $n := 0\nreturn 1 div $n", xquery.Options{}))
+	_, err := query.Evaluate(context.Background(), xquery.Input{})
+	var e *xquery.Error
+	fmt.Println(errors.As(err, &e), e.Code, e.Line, e.Column)
+	// Output: true FOAR0001 2 10
+}
