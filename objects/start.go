@@ -24,9 +24,10 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		s.log.Warn("the service is not ready yet", "error", err)
 	}
-	s.ended.Add(2)
+	s.ended.Add(3)
 	go s.work(ctx, err != nil)
 	go s.beat(ctx)
+	go s.sweepUntil(ctx)
 	return nil
 }
 
