@@ -90,7 +90,8 @@ func storedText(v backends.Value) string { return text(definitions.Timestamp, v)
 func isElementName(name string) bool {
 	for i, r := range name {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
-		if !letter && (i == 0 || !(r >= '0' && r <= '9' || r == '-' || r == '.')) {
+		inner := r >= '0' && r <= '9' || r == '-' || r == '.'
+		if !letter && (i == 0 || !inner) {
 			return false
 		}
 	}

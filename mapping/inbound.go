@@ -116,7 +116,11 @@ func (s *Shape) inboundQueries(ctx context.Context, entries Entries, values Valu
 		if len(read.variables) > 0 {
 			input.Variables = make(map[string]xquery.Sequence, len(read.variables))
 			for name, source := range read.variables {
-				input.Variables[name] = xquery.Of(documents.of(source).Element())
+				// A row that does not exist is nothing here, so that a query can tell.
+				input.Variables[name] = xquery.Of()
+				if entries[source] != nil {
+					input.Variables[name] = xquery.Of(documents.of(source).Element())
+				}
 			}
 		}
 		result, err := read.query.compiled.Evaluate(ctx, input)

@@ -90,7 +90,7 @@ func queryThatReads(a *Attribute, name string) *definitions.Query {
 func orderingQueries(a *Attribute) []*objectQuery {
 	var queries []*objectQuery
 	for _, w := range a.plan.writes {
-		if w.query != nil && w.query.query != nil {
+		if w.query != nil {
 			queries = append(queries, w.query)
 		}
 	}

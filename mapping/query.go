@@ -41,14 +41,11 @@ type query struct {
 // objectQuery is a query whose context item is an object.
 type objectQuery struct {
 	*query
-	def     *definitions.Query
-	use     queryUse
 	message string // of an assert
 	// reads are the attributes of the object, and of $old, that it may read; all is every one.
-	reads map[string]bool
-	all   bool
-	// reevaluates is false for a query with an effect: it must not run but for its result.
-	effect bool
+	reads  map[string]bool
+	all    bool
+	effect bool // it must run for its result only, and once
 }
 
 // query compiles a query once, however many base types an extension has. nil means that it does not compile.
@@ -161,7 +158,7 @@ func (c *compiler) attributeQueries(b *basePlan, a *Attribute) {
 		if q == nil {
 			return nil
 		}
-		oq := &objectQuery{query: q, def: def, use: use, message: message}
+		oq := &objectQuery{query: q, message: message}
 		c.objectReads(b, a, oq)
 		return oq
 	}
@@ -254,8 +251,17 @@ func (c *compiler) entryReads(b *basePlan, p *part, a *Attribute) {
 			c.stepError(q, step, "", "%s reads $%s, but %s has no entry in %s", a.Name, name, p.typ.Name, name)
 			continue
 		}
-		read.variables[name] = source.ID
 		c.pathNeeds(b, a, q, source.ID, paths)
+	}
+	// A variable of which nothing is read but whether it is there is bound all the same.
+	for name := range c.options.Kinds {
+		if !strings.Contains(q.def.Text, name) {
+			continue
+		}
+		read.variables[name] = ""
+		if source := b.locate(p, name, ""); source != nil {
+			read.variables[name] = source.ID
+		}
 	}
 }
 

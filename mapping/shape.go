@@ -190,7 +190,6 @@ func (b *basePlan) foreignKey(id, table string) string {
 type names struct {
 	source *Source
 	list   []string
-	all    bool
 }
 
 // newNames begins with what is always read of a source.

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -277,4 +278,37 @@ func TestFirstVersion(t *testing.T) {
 	if !slices.Contains(set.Bases(), "User") || !slices.Contains(set.ExtensionsOf("User"), "PosixUser") {
 		t.Errorf("bases %v", set.Bases())
 	}
+}
+
+// TestConcurrent: one set serves many goroutines, shapes that nobody has asked for yet included.
+func TestConcurrent(t *testing.T) {
+	set := employees(t)
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(i), 0))
+			for range 4 {
+				for _, extensions := range subsets(set.ExtensionsOf("User")) {
+					slices.Reverse(extensions)
+					s, err := set.Shape("User", extensions)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					object := generate(random, s)
+					if _, err := s.Check(t.Context(), nil, object); err != nil {
+						t.Error(err)
+					}
+					states, err := s.Outbound(t.Context(), nil, object)
+					if err != nil {
+						t.Error(err)
+					}
+					if _, _, err := s.Inbound(t.Context(), After(nil, states)); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wait.Wait()
 }

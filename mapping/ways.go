@@ -39,7 +39,7 @@ type directRead struct {
 type queryRead struct {
 	query     *query
 	source    string            // whose entry is the context item; "" for an empty entry
-	variables map[string]string // name of a variable -> source
+	variables map[string]string // name of a variable -> source; "" for none
 }
 
 // write fills one backend attribute.
@@ -281,7 +281,7 @@ func (c *compiler) way(b *basePlan, p *part, a *Attribute, m *definitions.Mappin
 			c.writeTo(a, m, source, prefix, to, nil)
 			continue
 		}
-		c.writeTo(a, m, source, prefix, to, &objectQuery{def: &o.Query, use: useOutbound})
+		c.writeTo(a, m, source, prefix, to, &o.Query)
 	}
 }
 
@@ -403,8 +403,8 @@ func (c *compiler) readByQuery(a *Attribute, m *definitions.Mapping, source stri
 	}
 }
 
-// writeTo adds a way out.
-func (c *compiler) writeTo(a *Attribute, m *definitions.Mapping, source *Source, prefix, name string, q *objectQuery) {
+// writeTo adds a way out: by a query, or with the attribute's own values.
+func (c *compiler) writeTo(a *Attribute, m *definitions.Mapping, source *Source, prefix, name string, def *definitions.Query) {
 	full, ok := c.named(a, m, source, prefix, name)
 	if !ok {
 		return
@@ -413,10 +413,13 @@ func (c *compiler) writeTo(a *Attribute, m *definitions.Mapping, source *Source,
 		c.errorAt(m.Pos, "leave it to objectClasses and extensions", "%s.%s writes objectClass, which tells the type", a.Owner, a.Name)
 		return
 	}
-	if q != nil {
-		if q.query = c.query(q.def, q.use); q.query == nil {
+	var q *objectQuery
+	if def != nil {
+		compiled := c.query(def, useOutbound)
+		if compiled == nil {
 			return
 		}
+		q = &objectQuery{query: compiled}
 	}
 	a.plan.writes = append(a.plan.writes, &write{
 		source: source.ID, name: full, query: q,
