@@ -2,6 +2,8 @@
 // service and the event log.
 //
 //	stateless.go   createObject, getObject, updateObject, moveObject, deleteObject, searchObjects, sendEvent
+//	open.go        openObject, getObjectProperty, setObjectProperty, dispatchObjectMethod, closeObject, ...
+//	find.go        search and what else the web frontend asks about objects and types
 //	session.go     login, logout, getSessionUser, getBase, getError, ...
 //
 // A command here only translates: parameters into a request of package objects, its answer into the form of the caller's
@@ -10,9 +12,11 @@ package commands
 
 import (
 	"context"
+	"slices"
 
 	"clacks/access"
 	"clacks/events"
+	"clacks/mapping"
 	"clacks/objects"
 	"clacks/rpc"
 )
@@ -25,6 +29,8 @@ type Objects interface {
 	Move(ctx context.Context, user access.User, r objects.MoveRequest) (*objects.Result, error)
 	Delete(ctx context.Context, user access.User, r objects.DeleteRequest) (*objects.Result, error)
 	Search(ctx context.Context, user access.User, r objects.SearchRequest) (*objects.SearchResult, error)
+	// Mappings are the types that there are at the moment.
+	Mappings() *mapping.Set
 }
 
 // Events is what sendEvent needs of events.Log.
@@ -35,15 +41,20 @@ type Events interface {
 // Options are what the commands work with.
 type Options struct {
 	Objects Objects
-	Events  Events // nil: no sendEvent
-	Base    string // the DN below which all objects are
+	Open    OpenObjects // nil: those of Objects, if it is an *objects.Service; else no commands on open objects
+	Events  Events      // nil: no sendEvent
+	Base    string      // the DN below which all objects are
 }
 
 // Register adds the commands to a registry.
 func Register(r *rpc.Registry, o Options) error {
+	if o.Open == nil {
+		if service, ok := o.Objects.(*objects.Service); ok {
+			o.Open = ServiceObjects(service)
+		}
+	}
 	s := &service{Options: o, registry: r}
-	all := append(s.stateless(), s.session()...)
-	return r.Add(all...)
+	return r.Add(slices.Concat(s.stateless(), s.stateful(), s.find(), s.session())...)
 }
 
 type service struct {

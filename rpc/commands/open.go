@@ -1,0 +1,526 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"clacks"
+	"clacks/access"
+	"clacks/definitions"
+	"clacks/internal/nearest"
+	"clacks/mapping"
+	"clacks/objects"
+	"clacks/rpc"
+)
+
+// OpenObject is an object that a client works on step by step: see objects.Session.
+type OpenObject interface {
+	Ref() string
+	State() (*objects.State, error)
+	Get(name string) ([]any, *mapping.Attribute, error)
+	Set(ctx context.Context, name string, value any) error
+	Extend(ctx context.Context, extension string) error
+	Retract(ctx context.Context, extension string) error
+	Move(ctx context.Context, base string) (*objects.Result, error)
+	Remove(ctx context.Context, recursive bool) (*objects.Result, error)
+	Commit(ctx context.Context) (*objects.Result, error)
+	Reload(ctx context.Context) error
+	Close()
+	Attributes() ([]objects.AttributeInfo, error)
+	Info() (*objects.Info, error)
+}
+
+// OpenObjects is where open objects come from. A login names the client's session: nobody else finds its objects.
+type OpenObjects interface {
+	Open(ctx context.Context, user access.User, login, id string) (OpenObject, error)
+	OpenNew(ctx context.Context, user access.User, login, typ, parent string) (OpenObject, error)
+	// Find returns an open object by its reference, and counts as a use of it; clacks.NotFound when there is none.
+	Find(login, ref string) (OpenObject, error)
+}
+
+func (s *service) stateful() []rpc.Command {
+	if s.Open == nil {
+		return nil
+	}
+	return []rpc.Command{
+		rpc.New(rpc.Spec{Name: "openObject", Help: "Opens an object, or with a type a new one below it, and answers it with a reference."}, s.open),
+		rpc.New(rpc.Spec{Name: "openObjectByType", Help: "Opens the one object of a type that has a value."}, s.openByType),
+		rpc.New(rpc.Spec{Name: "getObjectProperty", Help: "Reads an attribute of an open object."}, s.getProperty),
+		rpc.New(rpc.Spec{Name: "setObjectProperty", Changes: true, Help: "Sets an attribute of an open object; commit writes it."}, s.setProperty),
+		rpc.New(rpc.Spec{Name: "dispatchObjectMethod", Changes: true, Help: "Calls a method of an open object: commit, extend, retract, move, remove, ..."},
+			s.dispatch),
+		rpc.New(rpc.Spec{Name: "reloadObject", Help: "Gives up uncommitted changes of an open object and reads it anew."}, s.reload),
+		rpc.New(rpc.Spec{Name: "continueObjectEditing", Help: "Keeps an open object from being closed for want of use."}, s.keepOpen),
+		rpc.New(rpc.Spec{Name: "closeObject", Help: "Ends a reference; uncommitted changes are gone."}, s.closeObject),
+		rpc.New(rpc.Spec{Name: "removeObject", Changes: true, Help: "Removes an object that need not be open."}, s.removeObject),
+	}
+}
+
+// object is the only class of open objects that there is; clients of old name it.
+const objectClass = "object"
+
+func checkClass(oid string) error {
+	if oid != objectClass {
+		return &clacks.Error{Op: "commands.open", Kind: clacks.NotFound, Reason: "there is no such class of objects",
+			Fields: []clacks.Field{{Attribute: "oid", Code: "OID_NOT_FOUND", Reason: `must be "object"`}}}
+	}
+	return nil
+}
+
+// loginOf is what open objects of a caller are kept by.
+func loginOf(call *rpc.Call) (string, error) {
+	if call.Session == nil || call.Session.ID() == "" {
+		return "", clacks.E(clacks.Invalid, "commands.open", "there is no session that could keep an object open")
+	}
+	return call.Session.ID(), nil
+}
+
+// found is the open object of a reference.
+func (s *service) opened(call *rpc.Call, ref string) (OpenObject, error) {
+	login, err := loginOf(call)
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.Open.Find(login, ref)
+	if clacks.IsKind(err, clacks.NotFound) {
+		return nil, &clacks.Error{Op: "commands.open", Kind: clacks.NotFound, Reason: "there is no open object with this reference", Err: err,
+			Fields: []clacks.Field{{Attribute: "ref", Code: "REFERENCE_NOT_FOUND", Reason: "it is unknown, or was closed"}}}
+	}
+	return o, err
+}
+
+type openParams struct {
+	OID  string `json:"oid" required:"true" doc:"the class: object"`
+	ID   string `json:"dn" required:"true" doc:"UUID or DN of the object; of the parent when a type is given"`
+	Type string `json:"type" doc:"the type of a new object"`
+}
+
+func (s *service) open(ctx context.Context, call *rpc.Call, p openParams) (any, error) {
+	if err := checkClass(p.OID); err != nil {
+		return nil, err
+	}
+	login, err := loginOf(call)
+	if err != nil {
+		return nil, err
+	}
+	var o OpenObject
+	if p.Type != "" {
+		o, err = s.Open.OpenNew(ctx, call.User, login, p.Type, p.ID)
+	} else {
+		o, err = s.Open.Open(ctx, call.User, login, p.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return proxyOf(call, o)
+}
+
+type byTypeParams struct {
+	Attribute string `json:"attribute" required:"true" doc:"an attribute"`
+	Value     string `json:"value" required:"true" doc:"the value that it has"`
+	Type      string `json:"type" required:"true" doc:"the object's type"`
+}
+
+func (s *service) openByType(ctx context.Context, call *rpc.Call, p byTypeParams) (any, error) {
+	result, err := s.Objects.Search(ctx, call.User, objects.SearchRequest{Type: p.Type, Limit: 2, Attributes: []string{p.Attribute},
+		Filter: map[string]any{p.Attribute: literal(p.Value)}})
+	if err != nil {
+		return nil, err
+	}
+	if len(result.Objects) != 1 {
+		return nil, clacks.E(clacks.NotFound, "commands.open", "there is not exactly one object of the type %s with this value", p.Type)
+	}
+	return s.open(ctx, call, openParams{OID: objectClass, ID: result.Objects[0].UUID})
+}
+
+// proxyOf is an open object as clients of old read it: a class by whose parts their libraries make a proxy, the UUID, and
+// all attributes by name.
+func proxyOf(call *rpc.Call, o OpenObject) (map[string]any, error) {
+	state, err := o.State()
+	if err != nil {
+		return nil, err
+	}
+	attributes, err := o.Attributes()
+	if err != nil {
+		return nil, err
+	}
+	proxy := map[string]any{"uuid": state.UUID}
+	properties := make([]string, 0, len(attributes))
+	for _, a := range attributes {
+		properties = append(properties, a.Name)
+		if a.Name != "uuid" && a.Name != "__jsonclass__" {
+			proxy[a.Name] = valueOf(call, state, a)
+		}
+	}
+	name := state.DN
+	if name == "" {
+		name = state.Parent
+	}
+	proxy["__jsonclass__"] = []any{"json.JSONObjectFactory",
+		[]any{"ObjectProxy", state.Ref, name, objectClass, methodNames(), properties}}
+	return proxy, nil
+}
+
+// valueOf is an attribute's value in the call's dialect: null or an empty list when it has none.
+func valueOf(call *rpc.Call, state *objects.State, info objects.AttributeInfo) any {
+	a := state.Shape.Attribute(info.Name)
+	if a == nil {
+		if info.MultiValue {
+			return []any{}
+		}
+		return nil
+	}
+	return formatValues(call, a, state.Values[info.Name])
+}
+
+type propertyParams struct {
+	Ref  string `json:"ref" required:"true" doc:"the open object's reference"`
+	Name string `json:"name" required:"true" doc:"the attribute"`
+}
+
+func (s *service) getProperty(_ context.Context, call *rpc.Call, p propertyParams) (any, error) {
+	o, err := s.opened(call, p.Ref)
+	if err != nil {
+		return nil, err
+	}
+	values, a, err := o.Get(p.Name)
+	if err != nil {
+		return nil, err
+	}
+	return formatValues(call, a, values), nil
+}
+
+type setParams struct {
+	Ref   string `json:"ref" required:"true" doc:"the open object's reference"`
+	Name  string `json:"name" required:"true" doc:"the attribute"`
+	Value any    `json:"value" required:"true" doc:"a value, a list for a multi-valued attribute, or null to clear it"`
+}
+
+func (s *service) setProperty(ctx context.Context, call *rpc.Call, p setParams) (any, error) {
+	o, err := s.opened(call, p.Ref)
+	if err != nil {
+		return nil, err
+	}
+	return nil, o.Set(ctx, p.Name, p.Value)
+}
+
+type refParams struct {
+	Ref string `json:"ref" required:"true" doc:"the open object's reference"`
+}
+
+func (s *service) reload(ctx context.Context, call *rpc.Call, p refParams) (any, error) {
+	o, err := s.opened(call, p.Ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Reload(ctx); err != nil {
+		return nil, err
+	}
+	return proxyOf(call, o)
+}
+
+func (s *service) keepOpen(_ context.Context, call *rpc.Call, p refParams) (any, error) {
+	_, err := s.opened(call, p.Ref)
+	return nil, err
+}
+
+// closeObject answers the same when the object is closed already: clients send it twice.
+func (s *service) closeObject(_ context.Context, call *rpc.Call, p refParams) (any, error) {
+	o, err := s.opened(call, p.Ref)
+	if clacks.IsKind(err, clacks.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.Close()
+	return nil, nil
+}
+
+type removeParams struct {
+	OID string `json:"oid" required:"true" doc:"the class: object"`
+	ID  string `json:"dn" required:"true" doc:"UUID or DN"`
+}
+
+func (s *service) removeObject(ctx context.Context, call *rpc.Call, p removeParams) (bool, error) {
+	if err := checkClass(p.OID); err != nil {
+		return false, err
+	}
+	_, err := s.Objects.Delete(ctx, call.User, objects.DeleteRequest{ID: p.ID})
+	return err == nil, err
+}
+
+// method is one method of an open object. Its arguments are checked like parameters of a command.
+type method struct {
+	name string
+	run  func(ctx context.Context, call *rpc.Call, o OpenObject, args []any) (any, error)
+}
+
+// methods are in the order of their names.
+var methods = []method{
+	{"commit", func(ctx context.Context, call *rpc.Call, o OpenObject, args []any) (any, error) {
+		result, err := o.Commit(ctx)
+		return outcome(call, result), err
+	}},
+	{"extend", func(ctx context.Context, _ *rpc.Call, o OpenObject, args []any) (any, error) {
+		extension, err := textArgument(args, 0, "extension")
+		if err != nil {
+			return nil, err
+		}
+		return nil, o.Extend(ctx, extension)
+	}},
+	{"get_attribute_values", func(_ context.Context, call *rpc.Call, o OpenObject, _ []any) (any, error) {
+		return attributeValues(call, o)
+	}},
+	{"get_attributes", func(_ context.Context, _ *rpc.Call, o OpenObject, args []any) (any, error) {
+		return describeAttributes(o, len(args) > 0 && args[0] == true)
+	}},
+	{"get_base_type", func(_ context.Context, _ *rpc.Call, o OpenObject, _ []any) (any, error) {
+		return ofState(o, func(s *objects.State) any { return s.Type })
+	}},
+	{"get_dn", func(_ context.Context, _ *rpc.Call, o OpenObject, _ []any) (any, error) {
+		return ofState(o, func(s *objects.State) any { return s.DN })
+	}},
+	{"get_extension_types", func(_ context.Context, _ *rpc.Call, o OpenObject, _ []any) (any, error) {
+		info, err := o.Info()
+		if err != nil {
+			return nil, err
+		}
+		return info.Extensions, nil
+	}},
+	{"get_object_info", func(_ context.Context, _ *rpc.Call, o OpenObject, _ []any) (any, error) { return describeObject(o) }},
+	{"get_uuid", func(_ context.Context, _ *rpc.Call, o OpenObject, _ []any) (any, error) {
+		return ofState(o, func(s *objects.State) any { return s.UUID })
+	}},
+	{"move", func(ctx context.Context, call *rpc.Call, o OpenObject, args []any) (any, error) {
+		base, err := textArgument(args, 0, "base")
+		if err != nil {
+			return nil, err
+		}
+		result, err := o.Move(ctx, base)
+		return outcome(call, result), err
+	}},
+	{"remove", func(ctx context.Context, call *rpc.Call, o OpenObject, args []any) (any, error) {
+		result, err := o.Remove(ctx, len(args) > 0 && args[0] == true)
+		return outcome(call, result), err
+	}},
+	{"retract", func(ctx context.Context, _ *rpc.Call, o OpenObject, args []any) (any, error) {
+		extension, err := textArgument(args, 0, "extension")
+		if err != nil {
+			return nil, err
+		}
+		return nil, o.Retract(ctx, extension)
+	}},
+}
+
+func methodNames() []string {
+	names := make([]string, len(methods))
+	for i, m := range methods {
+		names[i] = m.name
+	}
+	return names
+}
+
+// outcome is what a change answers: nothing in the legacy dialect, whose clients look at errors only.
+func outcome(call *rpc.Call, result *objects.Result) any {
+	if call.Legacy || result == nil {
+		return nil
+	}
+	return result
+}
+
+func ofState(o OpenObject, part func(*objects.State) any) (any, error) {
+	state, err := o.State()
+	if err != nil {
+		return nil, err
+	}
+	return part(state), nil
+}
+
+// textArgument is an argument that must be a string.
+func textArgument(args []any, i int, name string) (string, error) {
+	if i >= len(args) {
+		return "", invalidParam(name, clacks.CodeMandatory, "the argument is missing")
+	}
+	if text, ok := args[i].(string); ok {
+		return text, nil
+	}
+	return "", invalidParam(name, clacks.CodeType, "must be a string")
+}
+
+type dispatchParams struct {
+	Ref    string `json:"ref" required:"true" doc:"the open object's reference"`
+	Method string `json:"method" required:"true" doc:"the method"`
+	Args   []any  `json:"args" rest:"true" doc:"its arguments"`
+}
+
+func (s *service) dispatch(ctx context.Context, call *rpc.Call, p dispatchParams) (any, error) {
+	o, err := s.opened(call, p.Ref)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(methods, func(m method) bool { return m.name == p.Method })
+	if i < 0 {
+		reason := "the object has no such method"
+		if hint := nearest.Hint(p.Method, methodNames()); hint != "" {
+			reason += ", " + hint
+		}
+		return nil, &clacks.Error{Op: "commands.dispatch", Kind: clacks.NotFound, Reason: "unknown method",
+			Fields: []clacks.Field{{Attribute: "method", Code: "METHOD_NOT_FOUND", Reason: reason}}}
+	}
+	return methods[i].run(ctx, call, o, p.Args)
+}
+
+// attributeDetail describes an attribute in the words that clients of old know.
+type attributeDetail struct {
+	CaseSensitive  bool      `json:"case_sensitive"`
+	Unique         bool      `json:"unique"`
+	Mandatory      bool      `json:"mandatory"`
+	DependsOn      []string  `json:"depends_on"`
+	BlockedBy      []blocker `json:"blocked_by"`
+	Default        []any     `json:"default"`
+	ReadOnly       bool      `json:"readonly"`
+	Values         any       `json:"values"`
+	ValuesPopulate *string   `json:"values_populate"`
+	MultiValue     bool      `json:"multivalue"`
+	Type           string    `json:"type"`
+	Auto           bool      `json:"auto"`
+	InheritedFrom  *string   `json:"value_inherited_from"`
+	Validator      any       `json:"validator_information"`
+}
+
+type blocker struct {
+	Name  string `json:"name"`
+	Value any    `json:"value"`
+}
+
+// describeAttributes answers the names of the attributes, or with detail what is to be known of each.
+func describeAttributes(o OpenObject, detail bool) (any, error) {
+	attributes, err := o.Attributes()
+	if err != nil {
+		return nil, err
+	}
+	if !detail {
+		names := make([]string, len(attributes))
+		for i, a := range attributes {
+			names[i] = a.Name
+		}
+		return names, nil
+	}
+	details := make(map[string]attributeDetail, len(attributes))
+	for _, a := range attributes {
+		d := attributeDetail{CaseSensitive: a.CaseSensitive, Unique: a.Unique, Mandatory: a.Mandatory,
+			DependsOn: append([]string{}, a.DependsOn...), BlockedBy: []blocker{}, Default: a.Default, ReadOnly: a.ReadOnly,
+			Values: allowedValues(a.Values), ValuesPopulate: orNull(a.ValuesPopulate), MultiValue: a.MultiValue, Type: a.Type,
+			Auto: a.Auto, InheritedFrom: orNull(a.InheritFrom)}
+		for _, b := range a.BlockedBy {
+			d.BlockedBy = append(d.BlockedBy, blocker{Name: b.Attribute, Value: blockingValue(attributes, b)})
+		}
+		details[a.Name] = d
+	}
+	return details, nil
+}
+
+// blockingValue is a value that blocks, in the type of its attribute.
+func blockingValue(attributes []objects.AttributeInfo, b definitions.Blocker) any {
+	for _, a := range attributes {
+		if a.Name != b.Attribute {
+			continue
+		}
+		if a.Type == string(definitions.Boolean) || a.Type == string(definitions.Integer) {
+			var v any
+			if json.Unmarshal([]byte(lowerASCII(b.Value)), &v) == nil {
+				return v
+			}
+		}
+	}
+	return b.Value
+}
+
+// lowerASCII turns the definitions' True and False into JSON's.
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// allowedValues are a list, or an object by what is stored when that differs from what is shown.
+func allowedValues(values []definitions.Value) any {
+	texts, byKey := make([]string, len(values)), map[string]map[string]string{}
+	for i, v := range values {
+		texts[i] = v.Text
+		if v.Key != "" {
+			byKey[v.Key] = map[string]string{"value": v.Text}
+		}
+	}
+	if len(byKey) > 0 {
+		return byKey
+	}
+	return texts
+}
+
+// objectInfo is what an object is made of, and what it may become.
+type objectInfo struct {
+	Base       string                    `json:"base"`
+	Extensions map[string]bool           `json:"extensions"`
+	Deps       map[string][]string       `json:"extension_deps"`
+	States     map[string]extensionState `json:"extension_states"`
+	Methods    map[string][]string       `json:"extension_methods"`
+}
+
+type extensionState struct {
+	Active  bool     `json:"active"`
+	Allowed bool     `json:"allowed"`
+	Missing []string `json:"missing,omitempty"`
+	Needed  []string `json:"needed,omitempty"`
+}
+
+func describeObject(o OpenObject) (*objectInfo, error) {
+	info, err := o.Info()
+	if err != nil {
+		return nil, err
+	}
+	d := &objectInfo{Base: info.Base, Extensions: info.Extensions, Deps: info.ExtensionDeps, Methods: info.ExtensionMethods,
+		States: make(map[string]extensionState, len(info.ExtensionStates))}
+	for name, s := range info.ExtensionStates {
+		d.States[name] = extensionState{Active: info.Extensions[name], Allowed: s.Allowed, Missing: s.Missing, Needed: s.Needed}
+	}
+	return d, nil
+}
+
+// values are the current and the allowed values of all attributes.
+type values struct {
+	Value  map[string]any `json:"value"`
+	Values map[string]any `json:"values"`
+}
+
+func attributeValues(call *rpc.Call, o OpenObject) (*values, error) {
+	state, err := o.State()
+	if err != nil {
+		return nil, err
+	}
+	attributes, err := o.Attributes()
+	if err != nil {
+		return nil, err
+	}
+	v := &values{Value: map[string]any{}, Values: map[string]any{}}
+	for _, a := range attributes {
+		v.Value[a.Name] = valueOf(call, state, a)
+		if len(a.Values) > 0 {
+			v.Values[a.Name] = allowedValues(a.Values)
+		}
+	}
+	return v, nil
+}
