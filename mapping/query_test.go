@@ -64,9 +64,9 @@ func TestInboundQueries(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
-	// A row that does not exist is an empty entry.
+	// A row that does not exist is an empty entry as context item, and nothing as a variable.
 	got = inbound(t, s, Entries{"LDAP": entry(backends.Values{"uid": one("ada")})})
-	want = Values{"uid": one("ada"), "label": one("ada//0"), "display": one(""), "tall": one(false), "since": one(day(2024, 2, 29))}
+	want = Values{"uid": one("ada"), "label": one("ada//"), "display": one(""), "tall": one(false), "since": one(day(2024, 2, 29))}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
