@@ -42,6 +42,7 @@ type Step struct {
 const (
 	maxTrails     = 64
 	maxTrailSteps = 32
+	maxWork       = 1 << 20 // comparisons of trails
 )
 
 // root is where a trail begins: the context item, an external variable, or somewhere unknown.
@@ -80,6 +81,7 @@ type analyser struct {
 	reads      []read
 	seen       map[string]int
 	everything bool
+	work       int
 }
 
 // read is a recorded read.
@@ -102,7 +104,7 @@ func analyse(q *Query) Paths {
 			trails = a.external(v.variable.local)
 		}
 		if v.expr != nil {
-			trails = join2(trails, a.walk(v.expr, focus))
+			trails = a.union(trails, a.walk(v.expr, focus))
 		}
 		a.bind(v.variable, trails)
 	}
@@ -133,13 +135,17 @@ func (a *analyser) lookup(n name) []trail {
 	return unknown
 }
 
-// join2 is the union of two sets of trails; a large one becomes coarse.
-func join2(x, y []trail) []trail {
+// union is the union of two sets of trails; a large one becomes coarse.
+func (a *analyser) union(x, y []trail) []trail {
 	switch {
 	case len(x) == 0:
 		return y
 	case len(y) == 0:
 		return x
+	}
+	if a.work += (len(x) + len(y)) * (len(x) + len(y)); a.work > maxWork {
+		a.everything = true
+		return unknown
 	}
 	all := make([]trail, 0, len(x)+len(y))
 	for _, t := range append(slices.Clone(x), y...) {
@@ -283,7 +289,7 @@ func (a *analyser) implied(i int) bool {
 func (a *analyser) step(trails []trail, s *step) []trail {
 	var next []trail
 	for _, t := range trails {
-		next = join2(next, a.follow(t, s))
+		next = a.union(next, a.follow(t, s))
 	}
 	for _, p := range s.predicates {
 		a.predicate(p, next)

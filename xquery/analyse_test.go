@@ -132,3 +132,24 @@ func TestReadsPlaces(t *testing.T) {
 		t.Errorf("got %d:%d", s.Line, s.Column)
 	}
 }
+
+// A query that would keep the analysis busy gets the answer that is always right.
+func TestReadsAreBounded(t *testing.T) {
+	for _, query := range []string{
+		`let $x := (a|b|c|d|e) return (1` + strings.Repeat(`,$x/(a|b|c|d|e)/(f|g|h)/i`, 8000) + `)`,
+		`.` + strings.Repeat(`/(a|b|c|d)`, 100),
+		strings.Repeat(`a/`, 100) + `b`,
+	} {
+		q, err := Compile(query, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reads := q.Reads().Context
+		if len(reads) == 0 || len(reads) > 20_000 {
+			t.Errorf("%.40s: %d paths", query, len(reads))
+		}
+		if !slices.ContainsFunc(reads, func(p Path) bool { return p.All }) {
+			t.Errorf("%.40s: does not claim all", query)
+		}
+	}
+}

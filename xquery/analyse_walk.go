@@ -17,7 +17,7 @@ func (a *analyser) walk(e expr, focus []trail) []trail {
 	case *sequenceOf:
 		var all []trail
 		for _, item := range e.items {
-			all = join2(all, a.walk(item, focus))
+			all = a.union(all, a.walk(item, focus))
 		}
 		return all
 	case *operation:
@@ -41,7 +41,7 @@ func (a *analyser) walk(e expr, focus []trail) []trail {
 		return a.functionRef(e, focus)
 	case *conditional:
 		a.exists(a.walk(e.test, focus))
-		return join2(a.walk(e.then, focus), a.walk(e.otherwise, focus))
+		return a.union(a.walk(e.then, focus), a.walk(e.otherwise, focus))
 	case *quantified:
 		return a.quantified(e, focus)
 	case *tryCatch:
@@ -104,7 +104,7 @@ func (a *analyser) operation(o *operation, focus []trail) []trail {
 		a.exists(items)
 		return a.walk(o.operands[1], items)
 	case xpath3.TokenUnion:
-		return join2(a.walk(o.operands[0], focus), a.walk(o.operands[1], focus))
+		return a.union(a.walk(o.operands[0], focus), a.walk(o.operands[1], focus))
 	case xpath3.TokenIntersect, xpath3.TokenExcept:
 		trails := a.walk(o.operands[0], focus)
 		a.exists(a.walk(o.operands[1], focus))
@@ -184,7 +184,7 @@ func (a *analyser) tryCatch(t *tryCatch, focus []trail) []trail {
 		for _, v := range errorVariables {
 			a.bind(name{uri: xpath3.NSErr, local: v}, unknown)
 		}
-		trails = join2(trails, a.walk(c.body, focus))
+		trails = a.union(trails, a.walk(c.body, focus))
 		a.scope = a.scope[:mark]
 	}
 	return trails
@@ -271,7 +271,7 @@ func (a *analyser) call(e *call, focus []trail) []trail {
 		if arg == nil {
 			return a.partial(e, kind, focus)
 		}
-		all = join2(all, a.apply(kind, a.walk(arg, focus)))
+		all = a.union(all, a.apply(kind, a.walk(arg, focus)))
 	}
 	if kind == flowOpaque {
 		return unknown
