@@ -68,20 +68,26 @@ func (b *Backend) newRecord(c backends.Change) (*record, error) {
 	r.created, _, _ = strings.Cut(r.version, "#")
 	var fields []clacks.Field
 	for name, values := range c.Add {
-		if len(values) == 0 {
-			continue
+		edits, err := b.edits([]backends.Mod{{Attribute: name, Add: values}})
+		var e *clacks.Error
+		if errors.As(err, &e) {
+			fields = append(fields, e.Fields...)
 		}
-		if err := b.edit(r, backends.Mod{Attribute: name, Add: values}); err != nil {
-			var e *clacks.Error
-			if !errors.As(err, &e) || len(e.Fields) == 0 {
+		for i := range edits {
+			if r.find(edits[i].key) != nil {
+				return nil, conflict(name, "it is there twice, under two names")
+			}
+			if err := edits[i].apply(r); err != nil {
 				return nil, err
 			}
-			fields = append(fields, e.Fields...)
 		}
 	}
 	if len(fields) > 0 {
 		slices.SortFunc(fields, func(a, b clacks.Field) int { return strings.Compare(a.Attribute, b.Attribute) })
 		return nil, refuseAll(fields)
+	}
+	if err := b.addRDN(r, c.Ref.DN); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(r.attributes, func(a, b attribute) int { return strings.Compare(a.key, b.key) })
 	return r, b.validate(r, c.Ref.DN)
@@ -108,13 +114,9 @@ func (b *Backend) validate(r *record, name string) error {
 
 // place finds the parent of a new or renamed entry, and gives the entry its name below it. A suffix has no parent.
 func (b *Backend) place(ctx context.Context, tx *store.Tx, r *record, name string, suffix bool) error {
-	parsed, err := dn.Parse(name)
-	if err != nil {
-		return err
-	}
-	r.name = parsed[:1].String()
+	r.name = b.schema.pretty(dn.RDN(name))
 	var there bool
-	err = tx.Query(ctx, "SELECT 1 FROM directory_entries WHERE path = ? AND uuid <> ?", []any{r.path, r.uuid},
+	err := tx.Query(ctx, "SELECT 1 FROM directory_entries WHERE path = ? AND uuid <> ?", []any{r.path, r.uuid},
 		func(func(...any) error) error { there = true; return nil })
 	if err != nil {
 		return err
@@ -224,42 +226,88 @@ func (a *attribute) equals(values []backends.Value) bool {
 	return true
 }
 
-// edit applies one mod to a record: clacks.Conflict when a value is not as the mod takes for granted.
-func (b *Backend) edit(r *record, mod backends.Mod) error {
-	d, ok := b.schema.describe(mod.Attribute)
-	if !ok {
-		return refuse(mod.Attribute, clacks.CodeUnknown, "there is no such attribute")
+// edit is one mod with its values in stored form.
+type edit struct {
+	description
+	attribute      string // as the caller spells it
+	removed, added []string
+}
+
+// edits checks what can be checked of mods without an entry: names, syntaxes, and how many values an attribute may have.
+func (b *Backend) edits(mods []backends.Mod) ([]edit, error) {
+	list := make([]edit, 0, len(mods))
+	for _, mod := range mods {
+		if len(mod.Delete) == 0 && len(mod.Add) == 0 {
+			continue
+		}
+		d, ok := b.schema.describe(mod.Attribute)
+		if !ok {
+			return nil, refuse(mod.Attribute, clacks.CodeUnknown, "there is no such attribute")
+		}
+		e := edit{description: d, attribute: mod.Attribute}
+		var err error
+		// What is compared byte by byte may be anything: then it is just not there.
+		if e.removed, err = b.encode(e, mod.Delete, d.typ.rule.comparable); err != nil {
+			return nil, err
+		}
+		if e.added, err = b.encode(e, mod.Add, true); err != nil {
+			return nil, err
+		}
+		if d.typ.single && len(e.added) > 1 {
+			return nil, refuse(mod.Attribute, clacks.CodeSingle, "it has one value at most")
+		}
+		list = append(list, e)
 	}
-	removed, err := d.encode(mod.Attribute, mod.Delete)
-	if err != nil {
-		return err
+	return list, nil
+}
+
+// encode are the stored forms of a caller's values; clacks.Invalid when one does not have the attribute's syntax.
+func (b *Backend) encode(e edit, values []backends.Value, strict bool) ([]string, error) {
+	list := make([]string, len(values))
+	for i, v := range values {
+		text, ok := encode(v)
+		if !ok {
+			return nil, refuse(e.attribute, clacks.CodeType, "a value of this type cannot be stored")
+		}
+		if strict && !e.typ.rule.valid(text) {
+			return nil, refuse(e.attribute, clacks.CodeType, e.typ.rule.reason)
+		}
+		if e.typ.key == "objectclass" && b.schema.classes[strings.ToLower(text)] == nil {
+			return nil, refuse(e.attribute, clacks.CodeValues, "there is no such object class")
+		}
+		if e.typ.rule == rules["name"] {
+			text = b.schema.pretty(text)
+		}
+		list[i] = text
 	}
-	added, err := d.encode(mod.Attribute, mod.Add)
-	if err != nil {
-		return err
-	}
-	a := r.attribute(d)
+	return list, nil
+}
+
+// apply makes an edit: clacks.Conflict when a value is not as the edit takes for granted. It replaces the attribute's
+// values and does not write into them.
+func (e *edit) apply(r *record) error {
+	a := r.attribute(e.description)
 	set := a.set()
 	gone := make([]bool, len(a.values))
-	for _, v := range removed {
-		key := d.typ.rule.key(v)
+	for _, v := range e.removed {
+		key := e.typ.rule.key(v)
 		at, ok := set[key]
 		if !ok {
-			return conflict(mod.Attribute, "a value to delete is not there")
+			return conflict(e.attribute, "a value to delete is not there")
 		}
 		gone[at] = true
 		delete(set, key)
 	}
-	kept := make([]string, 0, len(a.values)+len(added))
+	kept := make([]string, 0, len(a.values)+len(e.added))
 	for i, v := range a.values {
 		if !gone[i] {
 			kept = append(kept, v)
 		}
 	}
-	for _, v := range added {
-		key := d.typ.rule.key(v)
+	for _, v := range e.added {
+		key := e.typ.rule.key(v)
 		if _, there := set[key]; there {
-			return conflict(mod.Attribute, "a value to add is already there")
+			return conflict(e.attribute, "a value to add is already there")
 		}
 		set[key] = len(kept)
 		kept = append(kept, v)
@@ -274,19 +322,15 @@ func conflict(attribute, reason string) error {
 
 func (b *Backend) modify(_ context.Context, _ *store.Tx, r *record, c backends.Change) ([]store.Statement, error) {
 	before := *r
-	before.attributes = slices.Clone(r.attributes) // edit replaces values and does not write into them
-	edited := false
-	for _, mod := range c.Mods {
-		if len(mod.Delete) == 0 && len(mod.Add) == 0 {
-			continue
-		}
-		if err := b.edit(r, mod); err != nil {
+	before.attributes = slices.Clone(r.attributes)
+	edits, err := b.edits(c.Mods)
+	if err != nil || len(edits) == 0 {
+		return nil, err
+	}
+	for i := range edits {
+		if err := edits[i].apply(r); err != nil {
 			return nil, err
 		}
-		edited = true
-	}
-	if !edited {
-		return nil, nil
 	}
 	r.prune()
 	if err := b.validate(r, r.name); err != nil {
@@ -318,8 +362,8 @@ func (b *Backend) rename(ctx context.Context, tx *store.Tx, r *record, c backend
 	if r.path, err = dn.Path(c.To.DN); err != nil {
 		return nil, err
 	}
-	if r.path != before.path && strings.HasPrefix(r.path, before.path) {
-		return nil, clacks.E(clacks.Invalid, "directory.rename", "an entry cannot be moved below itself")
+	if r.path != before.path && (strings.HasPrefix(r.path, before.path) || strings.HasPrefix(before.path, r.path)) {
+		return nil, clacks.E(clacks.Invalid, "directory.rename", "an entry cannot be moved below or above itself")
 	}
 	isSuffix := before.parent == "" && before.path == r.path
 	if err := b.place(ctx, tx, r, c.To.DN, isSuffix); err != nil {
@@ -348,17 +392,26 @@ func (b *Backend) renameValues(before, r *record, name string) error {
 	if err != nil {
 		return err
 	}
-	newRDN, err := b.schema.rdn(name)
-	if err != nil {
-		return err
-	}
 	for _, ava := range oldRDN {
 		a := r.attribute(ava.description)
 		if i := a.index(ava.values[0]); i >= 0 {
 			a.values = slices.Delete(slices.Clone(a.values), i, i+1)
 		}
 	}
-	for _, ava := range newRDN {
+	if err := b.addRDN(r, name); err != nil {
+		return err
+	}
+	r.prune()
+	return nil
+}
+
+// addRDN gives an entry the values of its RDN that it lacks, as OpenLDAP does.
+func (b *Backend) addRDN(r *record, name string) error {
+	rdn, err := b.schema.rdn(name)
+	if err != nil {
+		return err
+	}
+	for _, ava := range rdn {
 		if !ava.typ.rule.valid(ava.values[0]) {
 			return refuse(ava.name(), clacks.CodeType, ava.typ.rule.reason)
 		}
@@ -366,7 +419,6 @@ func (b *Backend) renameValues(before, r *record, name string) error {
 			a.values = append(slices.Clone(a.values), ava.values[0])
 		}
 	}
-	r.prune()
 	return nil
 }
 

@@ -113,7 +113,7 @@ func (s *schema) comparison(f *backends.Filter) condition {
 	}
 	switch f.Op {
 	case backends.Equal:
-		if !rule.comparable || !rule.valid(value) {
+		if !rule.comparable || !rule.mayAsk(value) {
 			return undefined
 		}
 		key := rule.key(value)
@@ -128,13 +128,16 @@ func (s *schema) comparison(f *backends.Filter) condition {
 			return anyValue(r, d, func(a *attribute, v string) bool { return rule.atLeast(v, value) })
 		}
 	}
-	if !rule.substrings {
+	if !rule.substrings || !rule.mayAsk(value) {
 		return undefined
 	}
 	part := fragment(rule, value)
 	contains := strings.Contains
 	if f.Op == backends.Prefix {
 		contains, part = strings.HasPrefix, strings.TrimLeft(part, " ")
+	}
+	if part == "" {
+		return func(*record) truth { return no } // nothing but insignificant characters
 	}
 	return func(r *record) truth {
 		return anyValue(r, d, func(a *attribute, v string) bool { return contains(rule.key(v), part) })

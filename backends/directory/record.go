@@ -199,22 +199,6 @@ func (a *attribute) decode() []backends.Value {
 	return values
 }
 
-// values are the stored forms of a caller's values; clacks.Invalid when one does not have the attribute's syntax.
-func (d description) encode(attribute string, values []backends.Value) ([]string, error) {
-	list := make([]string, len(values))
-	for i, v := range values {
-		text, ok := encode(v)
-		if !ok {
-			return nil, refuse(attribute, clacks.CodeType, "a value of this type cannot be stored")
-		}
-		if !d.typ.rule.valid(text) {
-			return nil, refuse(attribute, clacks.CodeType, d.typ.rule.reason)
-		}
-		list[i] = text
-	}
-	return list, nil
-}
-
 // rdn is the first RDN of a name by descriptions; clacks.Invalid when the schema does not know one.
 func (s *schema) rdn(name string) ([]attribute, error) {
 	avas := dn.RDNValues(name)
@@ -227,4 +211,21 @@ func (s *schema) rdn(name string) ([]attribute, error) {
 		list[i] = attribute{d, []string{ava.Value}}
 	}
 	return list, nil
+}
+
+// pretty is a name in the spelling in which OpenLDAP returns it: attributes as the schema spells them, without spaces
+// around separators.
+func (s *schema) pretty(name string) string {
+	parsed, err := dn.Parse(name)
+	if err != nil {
+		return name
+	}
+	for _, rdn := range parsed {
+		for i := range rdn {
+			if d, ok := s.describe(rdn[i].Attribute); ok {
+				rdn[i].Attribute = d.name()
+			}
+		}
+	}
+	return parsed.String()
 }

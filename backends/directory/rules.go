@@ -20,6 +20,7 @@ type rule struct {
 	// comparable is true may a filter ask for equality.
 	key        func(value string) string
 	comparable bool
+	assertion  func(value string) bool // what may be asked for; nil for valid
 	substrings bool
 	ordered    bool // by number or time
 	// read is a stored value in its Go type; nil for string.
@@ -28,14 +29,17 @@ type rule struct {
 
 var rules = map[string]*rule{
 	"directory": {valid: isDirectory, reason: "it is empty or not UTF-8", key: dn.FoldValue, comparable: true, substrings: true},
-	"exact":     {valid: isDirectory, reason: "it is empty or not UTF-8", key: dn.SqueezeSpaces, comparable: true, substrings: true},
+	"exact":     {valid: isDirectory, reason: "it is empty or not UTF-8", key: dn.SqueezeSpaces, comparable: true},
+	"whole":     {valid: isDirectory, reason: "it is empty or not UTF-8", key: dn.FoldValue, comparable: true},
 	"postal":    {valid: isDirectory, reason: "it is empty or not UTF-8", key: postalKey, comparable: true, substrings: true},
-	"printable": {valid: isPrintable, reason: "it holds other than letters, digits and '()+,-./:? ", key: dn.FoldValue, comparable: true, substrings: true},
-	"country":   {valid: isCountry, reason: "it is not a code of two letters", key: dn.FoldValue, comparable: true, substrings: true},
+	"printable": {valid: isPrintable, reason: "it holds other than letters, digits and '()+,-./:? ", key: dn.FoldValue, comparable: true, assertion: isDirectory, substrings: true},
+	"country":   {valid: isCountry, reason: "it is not a code of two letters", key: dn.FoldValue, comparable: true, assertion: isDirectory, substrings: true},
 	"telephone": {valid: isPrintable, reason: "it holds other than letters, digits and '()+,-./:? ", key: telephoneKey, comparable: true, substrings: true},
 	"numeric":   {valid: isNumeric, reason: "it holds other than digits and spaces", key: numericKey, comparable: true, substrings: true},
 	"ia5":       {valid: isASCII, reason: "it holds other than ASCII characters", key: dn.FoldValue, comparable: true, substrings: true},
 	"ia5exact":  {valid: isASCII, reason: "it holds other than ASCII characters", key: dn.SqueezeSpaces, comparable: true, substrings: true},
+	"ia5whole":  {valid: isASCII, reason: "it holds other than ASCII characters", key: dn.FoldValue, comparable: true},
+	"path":      {valid: isASCII, reason: "it holds other than ASCII characters", key: dn.SqueezeSpaces, comparable: true},
 	"oid":       {valid: validDescription, reason: "it is not the name of a class", key: strings.ToLower, comparable: true},
 	"integer":   {valid: isInteger, reason: "it is not an integer", key: same, comparable: true, read: readInteger},
 	"ordered":   {valid: isInteger, reason: "it is not an integer", key: same, comparable: true, ordered: true, read: readInteger},
@@ -44,7 +48,16 @@ var rules = map[string]*rule{
 	"name":      {valid: isName, reason: "it is not a distinguished name", key: nameKey, comparable: true},
 	"octets":    {valid: isAny, key: same, comparable: true, read: readBytes},
 	"bytes":     {valid: isAny, key: same, read: readBytes},
+	"facsimile": {valid: isPrintables, reason: "it holds other than letters, digits and '()+,-./:? ", key: same},
 	"text":      {valid: isDirectory, reason: "it is empty or not UTF-8", key: same},
+}
+
+// mayAsk reports whether a filter may ask for a value: each matching rule has a syntax of its own for that.
+func (r *rule) mayAsk(value string) bool {
+	if r.assertion != nil {
+		return r.assertion(value)
+	}
+	return r.valid(value)
 }
 
 func same(value string) string { return value }
@@ -73,10 +86,20 @@ func isPrintable(value string) bool {
 	return value != ""
 }
 
+// isPrintables is a list of printable strings with dollar signs between.
+func isPrintables(value string) bool {
+	for part := range strings.SplitSeq(value, "$") {
+		if !isPrintable(part) {
+			return false
+		}
+	}
+	return true
+}
+
 func isCountry(value string) bool { return len(value) == 2 && isPrintable(value) }
 
 func isNumeric(value string) bool {
-	return value != "" && strings.Trim(value, "0123456789 ") == "" && strings.Trim(value, " ") != ""
+	return value != "" && strings.Trim(value, "0123456789 ") == ""
 }
 
 // isInteger wants the one decimal form that RFC 4517 allows, as far as an int64 goes.
@@ -87,7 +110,9 @@ func isInteger(value string) bool {
 
 func isBoolean(value string) bool { return value == "TRUE" || value == "FALSE" }
 
-func isName(value string) bool { return dn.Validate(value) == nil }
+func isName(value string) bool {
+	return dn.Validate(value) == nil && (value == "" || strings.Trim(value, " ") != "")
+}
 
 func isTime(value string) bool {
 	_, ok := parseTime(value)
