@@ -93,7 +93,7 @@ func (s *Set) ExtensionsOf(base string) []string {
 	return append([]string(nil), b.extensions...)
 }
 
-// Shape returns a base type together with active extensions; their order does not matter. The error is clacks.NotFound
+// Shape returns a base type together with active extensions, fastest when they are sorted. The error is clacks.NotFound
 // for an unknown base type and clacks.Invalid for an extension that does not extend it.
 func (s *Set) Shape(base string, extensions []string) (*Shape, error) {
 	var buffer [128]byte
@@ -107,11 +107,11 @@ func (s *Set) Shape(base string, extensions []string) (*Shape, error) {
 	if shape != nil {
 		return shape, nil
 	}
-	return s.makeShape(base, extensions, string(key))
+	return s.makeShape(base, extensions)
 }
 
-// makeShape builds a shape and keeps it under the order that was asked for, and under the sorted one.
-func (s *Set) makeShape(base string, extensions []string, key string) (*Shape, error) {
+// makeShape finds or builds a shape. It is kept under the sorted names only: the orders in which one may ask are many.
+func (s *Set) makeShape(base string, extensions []string) (*Shape, error) {
 	const op = "mapping.shape"
 	plan := s.bases[base]
 	if plan == nil {
@@ -135,7 +135,6 @@ func (s *Set) makeShape(base string, extensions []string, key string) (*Shape, e
 		shape = newShape(s, plan, sorted)
 		s.shapes[canonical] = shape
 	}
-	s.shapes[key] = shape
 	return shape, nil
 }
 
