@@ -39,7 +39,7 @@ func (b *Backend) Bind(ctx context.Context, dn, password string) error {
 		return because(clacks.Unavailable, op, "the directory cannot be reached", err)
 	}
 	defer c.discard()
-	err = c.run(ctx, b.options.RequestTimeout, func() error { return c.Conn.Bind(dn, password) })
+	err = c.run(ctx, b.options.RequestTimeout, func() error { return c.Bind(dn, password) })
 	switch {
 	case err == nil:
 		return nil

@@ -70,7 +70,7 @@ func (b *Backend) search(ctx context.Context, op string, request *goldap.SearchR
 func (b *Backend) searchOn(ctx context.Context, c *conn, request *goldap.SearchRequest) ([]cursor, *goldap.SearchResult, error) {
 	var done *goldap.SearchResult
 	err := c.run(ctx, b.options.RequestTimeout, func() (err error) {
-		done, err = c.Conn.Search(request)
+		done, err = c.Search(request)
 		return err
 	})
 	entries, _ := c.wire.received()

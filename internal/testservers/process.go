@@ -15,7 +15,7 @@ import (
 
 // patience bounds every wait for a server to come up or to go down. It is generous because it only ends a test that
 // has already failed.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // freePort is a TCP port of the loopback interface that was free a moment ago.
 func freePort() (int, error) {
