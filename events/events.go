@@ -62,7 +62,7 @@ type Event struct {
 	ID       string
 	Type     string // the local name of the root's child: "ObjectChanged"
 	Time     time.Time
-	Document []byte // UTF-8 without an XML declaration, with its Sequence
+	Document []byte // UTF-8 without an XML declaration; an ObjectChanged or a BackendChange with its Sequence
 	// Of an ObjectChanged or a BackendChange, for rights and for the frontend's short form.
 	UUID, DN, NewDN, ObjectType, ChangeType string
 }

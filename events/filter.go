@@ -2,6 +2,8 @@ package events
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,7 +76,23 @@ func (f *filter) evaluate(ctx context.Context, tree func() (*parsedDocument, err
 	}
 	defer document.release()
 	in := xquery.Input{Context: document.Document, Limits: queryLimits}
-	return f.query.Matches(context.WithoutCancel(ctx), in)
+	match, err := f.query.Matches(context.WithoutCancel(ctx), in)
+	if err != nil {
+		return false, brief(err)
+	}
+	return match, nil
+}
+
+// maxMessage is the number of bytes that are kept of why a query failed: with fn:error, its author decides on them.
+const maxMessage = 500
+
+// brief keeps the beginning of an error's message and nothing else of it, since it is held as long as the verdict.
+func brief(err error) error {
+	message := err.Error()
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "") + "..."
+	}
+	return errors.New(strings.Clone(message))
 }
 
 // filters are the compiled queries in use, by their text.

@@ -15,8 +15,9 @@ import (
 	"clacks/internal/store"
 )
 
-// Sixteen committers write at once, some of them several events, some of them in vain. A reader beside them must see
-// every number once and in order, and each committer's numbers must be those of his events.
+// Sixteen committers write at once, some of them several events, some of them in vain. A reader beside them, and a
+// subscriber of another agent on the same database, must see every number once and in order, and each committer's numbers
+// must be those of his events.
 func TestSequenceFollowsTheCommits(t *testing.T) {
 	both(t, func(t *testing.T, db *store.DB) {
 		const committers, rounds = 16, 25
@@ -25,6 +26,7 @@ func TestSequenceFollowsTheCommits(t *testing.T) {
 		defer cancel()
 		taken := changes("taken", 1)
 		commit(t, l, db, taken)
+		streamed := streamUntil(ctx, t, newLog(t, db, WithPoll(time.Millisecond)), "end-0")
 
 		var mu sync.Mutex
 		numbers := map[string]int64{"taken-0": 1}
@@ -71,7 +73,36 @@ func TestSequenceFollowsTheCommits(t *testing.T) {
 		if last, err := l.Last(ctx); err != nil || last != int64(len(seen)) {
 			t.Fatalf("Last is %d, %v", last, err)
 		}
+		end := commit(t, l, db, changes("end", 1))
+		checkRun(t, "the other agent's subscriber", <-streamed, 2, end)
 	})
+}
+
+// streamUntil subscribes to what is committed from now on; the numbers that were streamed come when the event with an id
+// has been seen.
+func streamUntil(ctx context.Context, t *testing.T, l *Log, id string) <-chan []int64 {
+	t.Helper()
+	s, err := l.Subscribe(ctx, Subscription{User: admin, After: FromNow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	streamed := make(chan []int64, 1)
+	go func() {
+		defer s.Close()
+		var numbers []int64
+		err := s.Run(ctx, func(e Event) error {
+			numbers = append(numbers, e.Sequence)
+			if e.ID == id {
+				return errEnough
+			}
+			return nil
+		})
+		if !errors.Is(err, errEnough) {
+			t.Error(err)
+		}
+		streamed <- numbers
+	}()
+	return streamed
 }
 
 // readAll reads on and on until done is closed and nothing is left.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"clacks"
 	"clacks/access"
@@ -307,6 +308,18 @@ func TestFailingQuery(t *testing.T) {
 	stats := s.Stats()
 	if stats.Errors != 1 || !strings.Contains(stats.LastError, "FOER0000") || stats.User != "admin" || stats.Query == "" {
 		t.Errorf("the state is %+v", stats)
+	}
+}
+
+// The author of a query decides what its failure says, but not how much of it is kept.
+func TestFailureIsKeptShort(t *testing.T) {
+	f, err := compileFilter(`error(xs:QName("a"), string-join(for $i in 1 to 10000 return "ä"))`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.match(t.Context(), &Event{Sequence: 1}, func() (*parsedDocument, error) { return parseAlone(noType) })
+	if err == nil || !strings.Contains(err.Error(), "ää") || len(err.Error()) > maxMessage+3 || !utf8.ValidString(err.Error()) {
+		t.Errorf("got %v", err)
 	}
 }
 
