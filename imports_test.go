@@ -21,9 +21,9 @@ var mayImport = map[string]string{
 	"clacks/internal/xsd":         "clacks",
 	"clacks/internal/testservers": "",
 	"clacks/migrations":           "clacks clacks/internal/store",
-	"clacks/xquery":               "",
+	"clacks/xquery":               "clacks/internal/nearest",
 	"clacks/access":               "",
-	"clacks/definitions":          "clacks clacks/internal/xsd",
+	"clacks/definitions":          "clacks clacks/internal/xsd clacks/internal/nearest",
 	"clacks/definitions/builtin":  "clacks/definitions",
 	"clacks/backends":             "clacks clacks/internal/store",
 	"clacks/backends/backendtest": "clacks clacks/backends clacks/internal/store clacks/internal/dn",
@@ -31,12 +31,12 @@ var mayImport = map[string]string{
 	"clacks/backends/ldap":        "clacks clacks/backends clacks/internal/dn",
 	"clacks/backends/sql":         "clacks clacks/backends clacks/internal/store",
 	"clacks/backends/directory":   "clacks clacks/backends clacks/internal/store clacks/internal/dn clacks/internal/password",
-	"clacks/mapping":              "clacks clacks/definitions clacks/backends clacks/xquery clacks/internal/password clacks/internal/dn",
+	"clacks/mapping":              "clacks clacks/definitions clacks/backends clacks/xquery clacks/internal/password clacks/internal/dn clacks/internal/nearest",
 	"clacks/objects/journal":      "clacks clacks/backends clacks/internal/store clacks/internal/failpoint",
 	"clacks/objects": "clacks clacks/access clacks/mapping clacks/definitions clacks/backends clacks/xquery clacks/objects/journal " +
 		"clacks/internal/store clacks/internal/dn clacks/internal/failpoint",
 	"clacks/events": "clacks clacks/access clacks/objects clacks/xquery clacks/internal/store clacks/internal/xsd",
-	"clacks/rpc":    "clacks clacks/access clacks/objects clacks/events clacks/mapping clacks/definitions clacks/xquery",
+	"clacks/rpc":    "clacks clacks/access clacks/objects clacks/events clacks/mapping clacks/definitions clacks/xquery clacks/internal/nearest",
 }
 
 // entrances may import everything below them, and each other: programs and the front doors' sub-folders.
