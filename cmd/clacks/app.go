@@ -1,0 +1,412 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"clacks"
+	"clacks/access"
+	"clacks/backends"
+	"clacks/backends/directory"
+	"clacks/backends/ldap"
+	"clacks/backends/null"
+	"clacks/backends/sql"
+	"clacks/definitions"
+	"clacks/events"
+	"clacks/internal/store"
+	"clacks/mapping"
+	"clacks/migrations"
+	"clacks/objects"
+	"clacks/rpc/httpd"
+)
+
+// app is the service put together. build makes it without asking any server, so that it starts while they are down;
+// prepare brings it to readiness, again and again until it succeeds.
+type app struct {
+	config    *Config
+	log       *slog.Logger
+	state     *store.DB
+	backends  map[string]backends.Backend
+	databases map[string]*store.DB // of the sql backends
+	events    *events.Log
+	objects   *objects.Service
+	key       []byte
+	admin     string // the administrator's password
+	adminAt   string // the file that holds it, if one does
+
+	prepared atomic.Bool
+	mu       sync.Mutex
+	reason   httpd.Reason // why not prepared
+}
+
+// build wires the packages together, top to bottom. Its error is for the person who starts the service.
+func build(ctx context.Context, config *Config, log *slog.Logger) (*app, error) {
+	a := &app{config: config, log: log, backends: map[string]backends.Backend{}, databases: map[string]*store.DB{}}
+	if err := os.MkdirAll(config.Data, 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if a.key, err = stateKey(config); err != nil {
+		return nil, err
+	}
+	if a.admin, a.adminAt, err = adminPassword(config); err != nil {
+		return nil, fmt.Errorf("the administrator's password: %w", err)
+	}
+	late := &lateLookup{}
+	set, err := a.compile(late)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.open(ctx); err != nil {
+		a.close()
+		return nil, err
+	}
+	schemas, err := events.LoadSchemas(config.Events.Schemas...)
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	a.events, err = events.Open(a.state, schemas, events.WithDomain(config.Domain), events.WithPolicy(access.Static{}), events.WithLogger(log))
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	a.objects, err = objects.New(objects.Config{
+		Mappings: set, Backends: a.backends, State: a.state, Recorder: a.events, Policy: access.Static{},
+		Base: config.Base, Key: a.key, Owner: owner(), Log: log,
+	})
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	late.set(a.objects)
+	a.reason = httpd.Reason{Component: "start", Reason: "starting"}
+	return a, nil
+}
+
+// owner names this process in the journal; after a restart the former one counts as dead.
+func owner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), randomText(6))
+}
+
+// compile compiles the definitions; warnings are logged, errors are all in the answer.
+func (a *app) compile(lookup mapping.Lookup) (*mapping.Set, error) {
+	set, problems, err := compileDefinitions(a.config, lookup)
+	if err != nil {
+		return nil, err
+	}
+	var wrong []string
+	for _, p := range problems {
+		if p.Severity == definitions.Error {
+			wrong = append(wrong, p.String())
+			continue
+		}
+		a.log.Warn("definitions", "problem", p.String())
+	}
+	if set == nil {
+		return nil, errors.New("the definitions cannot be used:\n" + strings.Join(wrong, "\n"))
+	}
+	return set, nil
+}
+
+// open opens the databases and directories, which does not need them to be up.
+func (a *app) open(ctx context.Context) error {
+	password := ""
+	if file := a.config.State.PasswordFile; file != "" {
+		var err error
+		if password, err = readSecret(file); err != nil {
+			return fmt.Errorf("state.passwordFile: %w", err)
+		}
+	}
+	var err error
+	if a.state, err = store.Open(databaseURL(a.config.State.URL, password)); err != nil {
+		return err
+	}
+	for name, b := range a.config.Backends {
+		if a.backends[name], err = a.openBackend(ctx, name, b); err != nil {
+			return fmt.Errorf("backend %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (a *app) openBackend(ctx context.Context, name string, b BackendConfig) (backends.Backend, error) {
+	secret, err := b.secret()
+	if err != nil {
+		return nil, err
+	}
+	switch b.Driver {
+	case "ldap":
+		return ldap.New(ldap.Options{
+			URIs: b.URIs, BindDN: b.BindDN, Password: secret, Base: a.config.Base, StartTLS: b.StartTLS, CAFile: b.CAFile,
+			InsecureSkipVerify: b.Insecure, PoolSize: b.PoolSize, RequestTimeout: b.Timeout, UUIDAttribute: b.UUIDAttr, Logger: a.log,
+		})
+	case "directory":
+		return directory.Open(ctx, "sqlite:"+filepath.Join(a.config.Data, "directory.db"), directory.Options{})
+	case "sql":
+		db := a.state
+		if b.URL != "state" {
+			if db, err = store.Open(databaseURL(b.URL, secret)); err != nil {
+				return nil, err
+			}
+		}
+		a.databases[name] = db
+		return sql.New(db), nil
+	case "null":
+		return null.New(), nil
+	}
+	return nil, fmt.Errorf("there is no driver %q", b.Driver)
+}
+
+// bootstrapper is a directory that can make its own base entry.
+type bootstrapper interface {
+	Bootstrap(ctx context.Context, suffix string) error
+}
+
+// prepare makes what the object service stands on: tables, schema files, the directory's base. Each step may be repeated.
+func (a *app) prepare(ctx context.Context) (component string, err error) {
+	if err := migrations.Up(ctx, a.state); err != nil {
+		return "state", err
+	}
+	names := make([]string, 0, len(a.backends))
+	for name := range a.backends {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		if err := a.prepareBackend(ctx, name); err != nil {
+			return "backend " + name, err
+		}
+	}
+	return "", nil
+}
+
+func (a *app) prepareBackend(ctx context.Context, name string) error {
+	b := a.backends[name]
+	if err := b.Ping(ctx); err != nil {
+		return err
+	}
+	if embedded, ok := b.(bootstrapper); ok {
+		return embedded.Bootstrap(ctx, a.config.Base)
+	}
+	schema := a.config.Backends[name].Schema
+	if schema == "" {
+		return nil
+	}
+	script, err := os.ReadFile(schema)
+	if err != nil {
+		return err
+	}
+	return runScript(ctx, a.databases[name], string(script))
+}
+
+// runScript runs the statements of a file, which are to be repeatable (CREATE TABLE IF NOT EXISTS). A statement ends
+// with a semicolon at the end of a line.
+func runScript(ctx context.Context, db *store.DB, script string) error {
+	var statements []store.Statement
+	var current strings.Builder
+	for line := range strings.Lines(script) {
+		if strings.HasPrefix(strings.TrimSpace(line), "--") {
+			continue
+		}
+		current.WriteString(line)
+		if strings.HasSuffix(strings.TrimSpace(line), ";") {
+			statements = append(statements, store.Statement{SQL: strings.TrimRight(strings.TrimSpace(current.String()), ";")})
+			current.Reset()
+		}
+	}
+	if rest := strings.TrimSpace(current.String()); rest != "" {
+		statements = append(statements, store.Statement{SQL: rest})
+	}
+	_, err := db.Exec(ctx, statements...)
+	return err
+}
+
+// retryDelay bounds how often a start that failed is tried again.
+const (
+	firstRetry = 200 * time.Millisecond
+	lastRetry  = 10 * time.Second
+)
+
+// start prepares until it succeeds or the context ends, and then starts the object service, which recovers what a crash
+// left open.
+func (a *app) start(ctx context.Context) error {
+	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
+		component, err := a.prepare(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		a.notReady(component, err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(delay):
+		}
+	}
+	if err := a.objects.Start(ctx); err != nil {
+		a.notReady("objects", err)
+		return err
+	}
+	a.prepared.Store(true)
+	return nil
+}
+
+func (a *app) notReady(component string, err error) {
+	a.log.Warn("not ready", "component", component, "error", err)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reason = httpd.Reason{Component: component, Reason: reasonText(err)}
+}
+
+// reasonText is what strangers may read of an error: /readyz is open to everybody.
+func reasonText(err error) string {
+	var e *clacks.Error
+	if errors.As(err, &e) {
+		return e.Message()
+	}
+	return err.Error()
+}
+
+// reasons are why the service is not ready now; a server that went away later counts as well.
+func (a *app) reasons(ctx context.Context) []httpd.Reason {
+	if !a.prepared.Load() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return []httpd.Reason{a.reason}
+	}
+	var list []httpd.Reason
+	if err := a.objects.Ready(); err != nil {
+		list = append(list, httpd.Reason{Component: "objects", Reason: reasonText(err)})
+	}
+	if err := a.state.Ping(ctx); err != nil {
+		list = append(list, httpd.Reason{Component: "state", Reason: reasonText(err)})
+	}
+	for name, b := range a.backends {
+		if err := b.Ping(ctx); err != nil {
+			list = append(list, httpd.Reason{Component: "backend " + name, Reason: reasonText(err)})
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Component < list[j].Component })
+	return list
+}
+
+// reload compiles the definitions and loads the event schemas anew, and swaps both in; if anything is wrong, everything
+// stays as it is.
+func (a *app) reload() error {
+	late := &lateLookup{}
+	late.set(a.objects)
+	set, err := a.compile(late)
+	if err != nil {
+		return err
+	}
+	schemas, err := events.LoadSchemas(a.config.Events.Schemas...)
+	if err != nil {
+		return err
+	}
+	a.objects.SetMappings(set)
+	a.events.SetSchemas(schemas)
+	a.log.Info("definitions reloaded")
+	return nil
+}
+
+// watchFiles reloads when a definition or schema file changes, until the context ends. Files are compared by content:
+// editors that replace a file and clocks that jump do not matter.
+func (a *app) watchFiles(ctx context.Context, interval time.Duration) {
+	last := a.fingerprint()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(interval):
+		}
+		now := a.fingerprint()
+		if now == last {
+			continue
+		}
+		last = now
+		if err := a.reload(); err != nil {
+			a.log.Error("definitions changed and are not usable; the former ones stay", "error", err)
+		}
+	}
+}
+
+func (a *app) fingerprint() [sha256.Size]byte {
+	hash := sha256.New()
+	sources, err := readDefinitions(a.config)
+	if err != nil {
+		_, _ = fmt.Fprintln(hash, err)
+	}
+	for _, s := range sources {
+		_, _ = fmt.Fprintln(hash, s.Name, len(s.Data))
+		_, _ = hash.Write(s.Data)
+	}
+	for _, folder := range a.config.Events.Schemas {
+		files, _ := filepath.Glob(filepath.Join(folder, "*.xsd"))
+		for _, file := range files {
+			data, _ := os.ReadFile(file)
+			_, _ = fmt.Fprintln(hash, file, len(data))
+			_, _ = hash.Write(data)
+		}
+	}
+	return [sha256.Size]byte(hash.Sum(nil))
+}
+
+// authenticator checks the administrator and the users of the directory.
+func (a *app) authenticator() *authenticator {
+	binder, _ := a.backends["LDAP"].(backends.Binder)
+	return &authenticator{admin: a.config.Admin.User, adminHash: sha256.Sum256([]byte(a.admin)), users: a.objects, binder: binder}
+}
+
+// close ends everything that build opened, in the opposite order.
+func (a *app) close() {
+	if a.objects != nil {
+		a.objects.Stop()
+	}
+	for name, b := range a.backends {
+		if err := b.Close(); err != nil {
+			a.log.Warn("closing", "backend", name, "error", err)
+		}
+	}
+	for _, db := range a.databases {
+		if db != a.state {
+			_ = db.Close()
+		}
+	}
+	if a.state != nil {
+		_ = a.state.Close()
+	}
+}
+
+// lateLookup lets definitions be compiled before the object service that their functions ask exists.
+type lateLookup struct {
+	objects atomic.Pointer[objects.Service]
+}
+
+func (l *lateLookup) set(s *objects.Service) { l.objects.Store(s) }
+
+// Object implements mapping.Lookup.
+func (l *lateLookup) Object(ctx context.Context, typeName, attribute, value string) (*mapping.Object, error) {
+	return l.objects.Load().Object(ctx, typeName, attribute, value)
+}
+
+// NextNumber implements mapping.Lookup.
+func (l *lateLookup) NextNumber(ctx context.Context, typeName, attribute string, from int64) (int64, error) {
+	return l.objects.Load().NextNumber(ctx, typeName, attribute, from)
+}

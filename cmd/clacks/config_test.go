@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const configurationManual = "../../docs/configuration.md"
+
+// TestConfigurationManual holds docs/configuration.md to the settings that there are. CLACKS_UPDATE=1 writes it.
+func TestConfigurationManual(t *testing.T) {
+	manual := configurationText()
+	if os.Getenv("CLACKS_UPDATE") != "" {
+		writeFile(t, configurationManual, manual)
+	}
+	stored, err := os.ReadFile(configurationManual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(stored) != manual {
+		t.Errorf("docs/configuration.md is stale; CLACKS_UPDATE=1 go test -run TestConfigurationManual ./cmd/clacks writes it")
+	}
+}
+
+func configurationText() string {
+	var b strings.Builder
+	b.WriteString(`# Configuration
+
+` + "`clacks serve`" + ` needs no configuration: with none, everything is embedded and listens on loopback only. A YAML file given by
+` + "`--config`" + ` changes what it names. A key that does not exist is an error with its place and the nearest one that does.
+Passwords may stand in files or environment variables instead. ` + "`examples/config`" + ` holds whole files.
+
+`)
+	for _, k := range configKeys(reflect.TypeFor[Config](), reflect.ValueOf(*defaultConfig()), "") {
+		fmt.Fprintf(&b, "## `%s`\n\n%s\n\n", k.Path, k.Doc)
+		if k.Default != "" {
+			fmt.Fprintf(&b, "Default: `%s`\n\n", k.Default)
+		}
+		fmt.Fprintf(&b, "```yaml\n%s```\n\n", yamlExample(k))
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+// yamlExample is the example of a key as a whole file.
+func yamlExample(k configKey) string {
+	parts := strings.Split(strings.ReplaceAll(k.Path, "NAME", "LDAP"), ".")
+	var b strings.Builder
+	for i, part := range parts {
+		b.WriteString(strings.Repeat("  ", i) + part + ":")
+		if i == len(parts)-1 {
+			b.WriteString(" " + k.Example)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// TestEveryExampleIsAccepted runs each example of the manual through the loader.
+func TestEveryExampleIsAccepted(t *testing.T) {
+	for _, k := range configKeys(reflect.TypeFor[Config](), reflect.ValueOf(*defaultConfig()), "") {
+		if k.Doc == "" || k.Example == "" {
+			t.Errorf("%s has no doc or no example", k.Path)
+			continue
+		}
+		text := yamlExample(k)
+		// A backend needs its driver, and what that driver cannot do without.
+		if strings.HasPrefix(k.Path, "backends.") && !strings.HasSuffix(k.Path, ".driver") {
+			text += "    driver: ldap\n"
+		}
+		if strings.HasPrefix(k.Path, "backends.") && !strings.HasSuffix(k.Path, ".uris") {
+			text += "    uris: [ldap://127.0.0.1]\n"
+		}
+		switch k.Path {
+		case "http.certificate":
+			text += "  key: k.pem\n"
+		case "http.key":
+			text += "  certificate: c.pem\n"
+		}
+		path := filepath.Join(t.TempDir(), "clacks.yaml")
+		writeFile(t, path, text)
+		if _, err := loadConfig(path); err != nil {
+			t.Errorf("%s: %v\n%s", k.Path, err, text)
+		}
+	}
+}
+
+func TestBadConfiguration(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"unknown key", "http:\n  adress: x\n", `:2:3: unknown key "http.adress"; did you mean "http.address"?`},
+		{"unknown in a backend", "backends:\n  LDAP:\n    driver: ldap\n    bindDn: x\n", `:4:5: unknown key "backends.LDAP.bindDn"; did you mean "backends.LDAP.bindDN"?`},
+		{"unknown section", "htpt:\n  address: x\n", `unknown key "htpt"`},
+		{"not YAML", "http: [\n", "clacks.yaml"},
+		{"wrong type", "http:\n  grace: soon\n", "grace"},
+		{"no DN", "base: nonsense\n", `base: "nonsense" is not a distinguished name`},
+		{"no port", "http:\n  address: localhost\n", "http.address"},
+		{"half of TLS", "http:\n  key: k.pem\n", "certificate and key go together"},
+		{"driver", "backends:\n  LDAP:\n    driver: lap\n", `backends.LDAP.driver: "lap" is not one of`},
+		{"LDAP without a server", "backends:\n  LDAP:\n    driver: ldap\n", "backends.LDAP.uris"},
+		{"LDAP address", "backends:\n  LDAP:\n    driver: ldap\n    uris: [\"http://x\"]\n", "is not an ldap://"},
+		{"database", "state:\n  url: mysql://x\n", "write sqlite:PATH or postgres://"},
+		{"log level", "log:\n  level: loud\n", "log.level"},
+		{"log format", "log:\n  format: xml\n", "log.format"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "clacks.yaml")
+			writeFile(t, path, test.text)
+			_, err := loadConfig(path)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestAllProblemsAreNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clacks.yaml")
+	writeFile(t, path, "base: nonsense\nlog:\n  level: loud\n  format: xml\n")
+	_, err := loadConfig(path)
+	if err == nil || strings.Count(err.Error(), "\n") != 3 {
+		t.Errorf("want three problems, got: %v", err)
+	}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"clacks"
+	"clacks/access"
+	"clacks/rpc"
+	"clacks/rpc/commands"
+	"clacks/rpc/httpd"
+)
+
+type serveCommand struct {
+	Config      string   `type:"existingfile" help:"Configuration file (YAML); see docs/configuration.md."`
+	Data        string   `type:"path" placeholder:"DIR" help:"Folder for state and generated secrets (default: data)."`
+	HTTP        string   `name:"http" placeholder:"ADDR" help:"Where to listen for HTTP (default: 127.0.0.1:8050); port 0 picks a free one."`
+	Definitions []string `type:"path" placeholder:"PATH" help:"Further definition files, or folders of them."`
+	SQLSchema   string   `name:"sql-schema" type:"existingfile" placeholder:"FILE" help:"Repeatable SQL statements that make the mapped tables of the backend SQL."`
+	Demo        bool     `help:"Seed some fifty people and groups, and print three commands to try."`
+}
+
+// watchInterval is how often definition files are looked at for changes.
+const watchInterval = 2 * time.Second
+
+// Run implements the sub-command.
+func (c serveCommand) Run(ctx context.Context, env environment) error {
+	config, err := c.configuration()
+	if err != nil {
+		return err
+	}
+	log := newLogger(config, env)
+	a, err := build(ctx, config, log)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.HTTP.Address)
+	if err != nil {
+		return err
+	}
+	server, err := a.door()
+	if err != nil {
+		return err
+	}
+	address := a.address(listener)
+	if _, err := fmt.Fprintln(env.stdout, "listening on", address); err != nil {
+		return err
+	}
+	if a.adminAt != "" {
+		log.Info("administrator", "user", config.Admin.User, "password file", a.adminAt)
+	}
+	// What runs behind the scenes outlives the signal that ends ctx: commits in flight need it until they are done.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer func() {
+		stop()
+		running.Wait()
+	}()
+	running.Go(func() { a.watchFiles(background, watchInterval) })
+	running.Go(func() { a.reloadOnSignal(background) })
+	running.Go(func() {
+		if err := a.start(background); err != nil {
+			return
+		}
+		log.Info("ready")
+		if c.Demo {
+			a.demo(background, env, address)
+		}
+	})
+	return server.Serve(ctx, listener)
+}
+
+// configuration is the file's, with the flags over it.
+func (c serveCommand) configuration() (*Config, error) {
+	config, err := loadConfig(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	if c.Data != "" {
+		if config.State.URL == "sqlite:"+config.Data+"/clacks.db" {
+			config.State.URL = ""
+		}
+		config.Data = c.Data
+		config.complete()
+	}
+	if c.HTTP != "" {
+		config.HTTP.Address = c.HTTP
+	}
+	config.Definitions.Paths = append(config.Definitions.Paths, c.Definitions...)
+	if c.SQLSchema != "" {
+		b := config.Backends["SQL"]
+		b.Schema = c.SQLSchema
+		config.Backends["SQL"] = b
+	}
+	return config, nil
+}
+
+// door makes the HTTP server with all commands.
+func (a *app) door() (*httpd.Server, error) {
+	metrics := httpd.NewMetrics(version())
+	registry := rpc.NewRegistry(rpc.Options{Policy: access.Static{}, Log: a.log, Observe: metrics.Observe, Version: version()})
+	err := commands.Register(registry, commands.Options{Objects: a.objects, Events: a.events, Base: a.config.Base})
+	if err != nil {
+		return nil, err
+	}
+	err = registry.Add(rpc.New(rpc.Spec{
+		Name: "reloadDefinitions", Help: "Reads definitions and event schemas anew; if anything is wrong, the former ones stay.",
+	}, a.reloadCommand))
+	if err != nil {
+		return nil, err
+	}
+	limits := httpd.Limits{Grace: a.config.HTTP.Grace}
+	options := httpd.Options{
+		Registry: registry, Authenticator: a.authenticator(), Events: httpd.Events(a.events), Ready: a.reasons, Metrics: metrics,
+		Secret: a.key, PlainBasic: a.config.HTTP.PlainBasic, Limits: limits, Log: a.log,
+	}
+	if a.config.HTTP.Certificate != "" {
+		certificate, err := tls.LoadX509KeyPair(a.config.HTTP.Certificate, a.config.HTTP.Key)
+		if err != nil {
+			return nil, err
+		}
+		options.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	}
+	return httpd.New(options)
+}
+
+func (a *app) reloadCommand(_ context.Context, call *rpc.Call, _ rpc.None) (bool, error) {
+	if !call.User.Admin {
+		return false, clacks.E(clacks.Denied, "reload", "only an administrator may reload the definitions")
+	}
+	if err := a.reload(); err != nil {
+		return false, &clacks.Error{Op: "reload", Kind: clacks.Invalid, Reason: err.Error(), Err: err}
+	}
+	return true, nil
+}
+
+func (a *app) address(listener net.Listener) string {
+	scheme := "http"
+	if a.config.HTTP.Certificate != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + listener.Addr().String()
+}
+
+// reloadOnSignal reloads the definitions on SIGHUP.
+func (a *app) reloadOnSignal(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		}
+		if err := a.reload(); err != nil {
+			a.log.Error("reload refused; the former definitions stay", "error", err)
+		}
+	}
+}
+
+func newLogger(config *Config, env environment) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(config.Log.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if config.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(env.stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(env.stderr, options))
+}
