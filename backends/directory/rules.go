@@ -31,15 +31,15 @@ var rules = map[string]*rule{
 	"directory": {valid: isDirectory, reason: "it is empty or not UTF-8", key: dn.FoldValue, comparable: true, substrings: true},
 	"exact":     {valid: isDirectory, reason: "it is empty or not UTF-8", key: dn.SqueezeSpaces, comparable: true},
 	"whole":     {valid: isDirectory, reason: "it is empty or not UTF-8", key: dn.FoldValue, comparable: true},
-	"postal":    {valid: isDirectory, reason: "it is empty or not UTF-8", key: postalKey, comparable: true, substrings: true},
+	"postal":    {valid: utf8.ValidString, reason: "it is not UTF-8", key: postalKey, comparable: true, substrings: true},
 	"printable": {valid: isPrintable, reason: "it holds other than letters, digits and '()+,-./:? ", key: dn.FoldValue, comparable: true, assertion: isDirectory, substrings: true},
 	"country":   {valid: isCountry, reason: "it is not a code of two letters", key: dn.FoldValue, comparable: true, assertion: isDirectory, substrings: true},
 	"telephone": {valid: isPrintable, reason: "it holds other than letters, digits and '()+,-./:? ", key: telephoneKey, comparable: true, substrings: true},
 	"numeric":   {valid: isNumeric, reason: "it holds other than digits and spaces", key: numericKey, comparable: true, substrings: true},
-	"ia5":       {valid: isASCII, reason: "it holds other than ASCII characters", key: dn.FoldValue, comparable: true, substrings: true},
-	"ia5exact":  {valid: isASCII, reason: "it holds other than ASCII characters", key: dn.SqueezeSpaces, comparable: true, substrings: true},
-	"ia5whole":  {valid: isASCII, reason: "it holds other than ASCII characters", key: dn.FoldValue, comparable: true},
-	"path":      {valid: isASCII, reason: "it holds other than ASCII characters", key: dn.SqueezeSpaces, comparable: true},
+	"ia5":       {valid: isASCII, reason: "it holds other than ASCII characters", key: ia5Key, comparable: true, substrings: true},
+	"ia5exact":  {valid: isASCII, reason: "it holds other than ASCII characters", key: ia5ExactKey, comparable: true, substrings: true},
+	"ia5whole":  {valid: isASCII, reason: "it holds other than ASCII characters", key: ia5Key, comparable: true},
+	"path":      {valid: isASCII, reason: "it holds other than ASCII characters", key: ia5ExactKey, comparable: true},
 	"oid":       {valid: validDescription, reason: "it is not the name of a class", key: strings.ToLower, comparable: true},
 	"integer":   {valid: isInteger, reason: "it is not an integer", key: same, comparable: true, read: readInteger},
 	"ordered":   {valid: isInteger, reason: "it is not an integer", key: same, comparable: true, ordered: true, read: readInteger},
@@ -127,13 +127,24 @@ func postalKey(value string) string {
 	return strings.Join(lines, "$")
 }
 
+// ia5Key and ia5ExactKey: an empty value equals one of spaces.
+func ia5Key(value string) string { return ia5ExactKey(strings.ToLower(value)) }
+
+func ia5ExactKey(value string) string {
+	if value == "" {
+		return " "
+	}
+	return dn.SqueezeSpaces(value)
+}
+
+// telephoneKey keeps the case of letters, as OpenLDAP does.
 func telephoneKey(value string) string {
 	return strings.Map(func(r rune) rune {
 		if r == ' ' || r == '-' {
 			return -1
 		}
 		return r
-	}, strings.ToLower(value))
+	}, value)
 }
 
 func numericKey(value string) string { return strings.ReplaceAll(value, " ", "") }
