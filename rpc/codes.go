@@ -111,14 +111,15 @@ func codeOf(err error) int {
 // their own, into one. The second result is false for a fault of ours, whose text must stay in the log.
 func classify(err error) (*clacks.Error, bool) {
 	var e *clacks.Error
-	if errors.As(err, &e) {
-		return e, e.Kind != clacks.Internal
-	}
 	var q *xquery.Error
-	if errors.As(err, &q) {
+	known, wrongQuery := errors.As(err, &e), errors.As(err, &q)
+	if wrongQuery && (!known || e.Kind == clacks.Invalid && len(e.Fields) == 0) {
 		reason := fmt.Sprintf("line %d, column %d: %s", q.Line, q.Column, q.Message)
 		return &clacks.Error{Op: "rpc.query", Kind: clacks.Invalid, Reason: "the query is wrong", Err: err,
 			Fields: []clacks.Field{{Attribute: "query", Code: q.Code, Reason: reason}}}, true
+	}
+	if known {
+		return e, e.Kind != clacks.Internal
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &clacks.Error{Op: "rpc.invoke", Kind: clacks.Limit, Reason: "the command took too long", Err: err}, true

@@ -71,12 +71,24 @@ func store(errors *ErrorStore, e *clacks.Error) *StoredError {
 	return stored
 }
 
+// legacyCodes are codes of fields whose names differ in the legacy dialect. Its frontends mark an input field at
+// ATTRIBUTE_CHECK_FAILED and ATTRIBUTE_MANDATORY only.
+var legacyCodes = map[string]string{
+	clacks.CodeType: clacks.CodeCheck, clacks.CodeReadOnly: clacks.CodeCheck, clacks.CodeNotUnique: clacks.CodeCheck,
+	clacks.CodeSingle: clacks.CodeCheck, clacks.CodeValues: clacks.CodeCheck, clacks.CodeBlocked: "ATTRIBUTE_BLOCKED_BY",
+	clacks.CodeUnknown: "PROPERTY_NOT_FOUND",
+}
+
 // legacyCode is the first field's code, which tells more, or that of the kind.
 func legacyCode(e *clacks.Error) string {
-	if len(e.Fields) > 0 && e.Fields[0].Code != "" {
-		return e.Fields[0].Code
+	if len(e.Fields) == 0 || e.Fields[0].Code == "" {
+		return WireOf(e.Kind).Legacy
 	}
-	return WireOf(e.Kind).Legacy
+	code := e.Fields[0].Code
+	if theirs, ok := legacyCodes[code]; ok {
+		return theirs
+	}
+	return code
 }
 
 // randomID is 128 random bits, in hexadecimal digits.

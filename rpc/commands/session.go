@@ -60,7 +60,7 @@ func (s *service) sessionUser(_ context.Context, call *rpc.Call, _ rpc.None) (st
 func (s *service) base(context.Context, *rpc.Call, rpc.None) (string, error) { return s.Base, nil }
 
 type errorParams struct {
-	ID     string `json:"id" required:"true" doc:"the id that the error's message begins with"`
+	ID     string `json:"_id" required:"true" doc:"the id that the error's message begins with"`
 	Locale string `json:"locale" doc:"a language; only English is known"`
 	Trace  bool   `json:"trace" doc:"ignored: where in the service an error arose is only in its log"`
 	Keep   bool   `json:"keep" doc:"ignored: errors stay until newer ones take their place"`
