@@ -36,6 +36,12 @@ type declaration struct {
 	ofType string // of an element: its type attribute
 }
 
+// inclusion is where a file includes, redefines or imports another one by its name.
+type inclusion struct {
+	name string
+	line int
+}
+
 // schemaFile is the outline of one XSD file: as much as is needed to hold files against each other by their own lines.
 // Whether its inside is right is the validator's to say.
 type schemaFile struct {
@@ -43,7 +49,7 @@ type schemaFile struct {
 	data            []byte
 	line            int // of the root element
 	targetNamespace string
-	includes        []string // names of the files that it includes
+	includes        []inclusion
 	declarations    []declaration
 }
 
@@ -106,13 +112,25 @@ func (f *schemaFile) start(t xml.StartElement, depth, line int) (xsd.Issue, bool
 			return xsd.Issue{File: f.path, Line: line, Message: fmt.Sprintf("the root element is %s, not an XML Schema's", t.Name.Local)}, false
 		}
 		f.line, f.targetNamespace = line, attribute(t, "targetNamespace")
-	case depth == 2 && t.Name.Space == xsdNamespace && (t.Name.Local == "include" || t.Name.Local == "redefine"):
-		f.includes = append(f.includes, path.Clean(attribute(t, "schemaLocation")))
-	case depth == 2 && t.Name.Space == xsdNamespace && spaces[t.Name.Local] != "":
-		c := component{spaces[t.Name.Local], attribute(t, "name")}
-		f.declarations = append(f.declarations, declaration{component: c, line: line, ofType: attribute(t, "type")})
+	case depth == 2 && t.Name.Space == xsdNamespace:
+		f.global(t, line)
 	}
 	return xsd.Issue{}, true
+}
+
+// global notes a child of the schema element.
+func (f *schemaFile) global(t xml.StartElement, line int) {
+	switch t.Name.Local {
+	case "include", "redefine", "import":
+		if location := attribute(t, "schemaLocation"); location != "" {
+			f.includes = append(f.includes, inclusion{path.Clean(location), line})
+		}
+	default:
+		if space := spaces[t.Name.Local]; space != "" {
+			c := component{space, attribute(t, "name")}
+			f.declarations = append(f.declarations, declaration{component: c, line: line, ofType: attribute(t, "type")})
+		}
+	}
 }
 
 // broken is the issue for XML that is not well-formed.

@@ -47,14 +47,14 @@ type Schemas struct {
 // namespace of events. A file that another one includes needs no type of its own. The error is clacks.Invalid and lists
 // everything that is wrong, with file and line; its cause is an *xsd.SchemaError.
 func LoadSchemas(folders ...string) (*Schemas, error) {
-	var set schemaSet
+	set := schemaSet{names: map[string]bool{}}
 	set.addShipped()
 	for _, folder := range folders {
 		set.addFolder(folder)
 	}
 	types := set.check()
 	schema := set.compile(types)
-	if len(set.issues) > 0 {
+	if len(set.issues) > 0 || schema == nil {
 		cause := &xsd.SchemaError{Issues: set.issues}
 		return nil, &clacks.Error{Op: "events.schemas", Kind: clacks.Invalid, Reason: cause.Error(), Err: cause}
 	}
@@ -106,8 +106,10 @@ func wrongEvent(line int, reason string) clacks.Field {
 
 // schemaSet gathers schema files and everything that is wrong with them.
 type schemaSet struct {
-	files  []*schemaFile
-	issues []xsd.Issue
+	files   []*schemaFile
+	dropped []*schemaFile   // found wrong, or dependent on such a one
+	names   map[string]bool // of all files, also of those that could not be outlined
+	issues  []xsd.Issue
 }
 
 func (s *schemaSet) issue(path string, line int, format string, args ...any) {
@@ -191,6 +193,7 @@ func (s *schemaSet) add(path, name string, data []byte) {
 			return
 		}
 	}
+	s.names[name] = true
 	file, issues := outline(path, name, data)
 	s.issues = append(s.issues, issues...)
 	if len(issues) == 0 {
@@ -203,14 +206,15 @@ func (s *schemaSet) add(path, name string, data []byte) {
 func (s *schemaSet) check() []string {
 	included := map[string]bool{}
 	for _, file := range s.files {
-		for _, name := range file.includes {
-			included[name] = true
+		for _, i := range file.includes {
+			included[i.name] = true
 		}
 	}
 	declared := map[component]*schemaFile{}
 	var types []string
-	s.files = slices.DeleteFunc(s.files, func(file *schemaFile) bool {
+	s.drop(func(file *schemaFile) bool {
 		before := len(s.issues)
+		s.checkIncludes(file)
 		s.checkDuplicates(file, declared)
 		if !included[file.name] || file.declaresType() {
 			s.checkType(file)
@@ -218,8 +222,32 @@ func (s *schemaSet) check() []string {
 		}
 		return len(s.issues) > before
 	})
+	s.dropDependent()
 	slices.Sort(types)
 	return types
+}
+
+// checkIncludes finds files that are included but do not exist.
+func (s *schemaSet) checkIncludes(file *schemaFile) {
+	for _, i := range file.includes {
+		if !s.names[i.name] {
+			s.issue(file.path, i.line, "there is no schema file %s to include", i.name)
+		}
+	}
+}
+
+// dropDependent drops files that include one that was dropped: whether they are right cannot be told before that one is.
+func (s *schemaSet) dropDependent() {
+	for before := -1; before != len(s.files); {
+		before = len(s.files)
+		left := map[string]bool{}
+		for _, file := range s.files {
+			left[file.name] = true
+		}
+		s.drop(func(file *schemaFile) bool {
+			return slices.ContainsFunc(file.includes, func(i inclusion) bool { return !left[i.name] })
+		})
+	}
 }
 
 // checkDuplicates finds global components that another file, or another line of this one, has declared already.
@@ -257,37 +285,88 @@ func (s *schemaSet) checkType(file *schemaFile) {
 
 func localPart(qname string) string { return qname[strings.LastIndexByte(qname, ':')+1:] }
 
-// compile makes one schema of the files that are left; what its engine finds wrong is added to the issues.
+// compile makes one schema of the files that are left; what its engine finds wrong is added to the issues. An engine may
+// stop at the first kind of fault that it finds, so the files without a fault are compiled again until they are right.
 func (s *schemaSet) compile(types []string) *xsd.Schema {
+	for {
+		schema, err := xsd.Compile(s.sources(types)...)
+		if err == nil {
+			return schema
+		}
+		var wrong *xsd.SchemaError
+		if !errors.As(err, &wrong) {
+			s.issue(rootFile, 0, "%v", err)
+			return nil
+		}
+		before := len(s.files)
+		s.blame(wrong.Issues)
+		if s.dropDependent(); len(s.files) == before {
+			return nil
+		}
+	}
+}
+
+func (s *schemaSet) sources(types []string) []xsd.File {
 	files := []xsd.File{{Name: rootFile, Data: s.root(types)}}
-	paths := map[string]string{}
 	for _, file := range s.files {
 		files = append(files, xsd.File{Name: file.name, Data: file.data})
-		paths[file.name] = file.path
 	}
-	schema, err := xsd.Compile(files...)
-	if err == nil {
-		return schema
-	}
-	var wrong *xsd.SchemaError
-	if !errors.As(err, &wrong) {
-		s.issue(rootFile, 0, "%v", err)
-		return nil
-	}
-	for _, issue := range wrong.Issues {
-		if path := paths[issue.File]; path != "" {
-			issue.File = path
+	return files
+}
+
+// blame adds issues of the engine, under the path of their file, and drops the files. What only says that a part of a
+// dropped file is missing is left out.
+func (s *schemaSet) blame(issues []xsd.Issue) {
+	wrong := map[string]bool{}
+	for _, issue := range issues {
+		wrong[issue.File] = true
+		if s.missesDropped(issue.Message) {
+			continue
+		}
+		if file := s.named(issue.File); file != nil {
+			issue.File = file.path
 		}
 		s.issues = append(s.issues, issue)
 	}
+	s.drop(func(file *schemaFile) bool { return wrong[file.name] })
+}
+
+func (s *schemaSet) missesDropped(message string) bool {
+	for _, file := range s.dropped {
+		for _, d := range file.declarations {
+			if d.name != "" && strings.Contains(message, "{"+Namespace+"}"+d.name+"'") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *schemaSet) named(name string) *schemaFile {
+	for _, file := range s.files {
+		if file.name == name {
+			return file
+		}
+	}
 	return nil
+}
+
+// drop puts files aside.
+func (s *schemaSet) drop(which func(*schemaFile) bool) {
+	s.files = slices.DeleteFunc(s.files, func(file *schemaFile) bool {
+		if which(file) {
+			s.dropped = append(s.dropped, file)
+			return true
+		}
+		return false
+	})
 }
 
 // root is the schema that holds the others together: an Event has exactly one child, and that is one of the types. The
 // names in it are checked: each is that of an element.
 func (s *schemaSet) root(types []string) []byte {
 	kept := slices.DeleteFunc(slices.Clone(types), func(name string) bool {
-		return !slices.ContainsFunc(s.files, func(f *schemaFile) bool { return f.typeName() == name })
+		return s.named(name+".xsd") == nil
 	})
 	var b strings.Builder
 	b.WriteString(`<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns="` + Namespace + `"` +
