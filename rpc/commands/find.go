@@ -25,6 +25,7 @@ func (s *service) find() []rpc.Command {
 			s.typeNames),
 		rpc.New(rpc.Spec{Name: "isContainerForObjectType", Help: "Whether objects of a type may stand directly below an object."},
 			s.isContainerFor),
+		rpc.New(rpc.Spec{Name: "extensionExists", Help: "Whether an object has an extension."}, s.hasExtension),
 		rpc.New(rpc.Spec{Name: "getUserDetails", Help: "Name and place of the user who is logged in."}, s.userDetails),
 	}
 }
@@ -382,6 +383,9 @@ type typesParams struct {
 // typeNames answers a list, or an object when a language is given.
 func (s *service) typeNames(_ context.Context, _ *rpc.Call, p typesParams) (any, error) {
 	set := s.Objects.Mappings().Definitions()
+	if p.Base != "" && set.Type(p.Base) == nil {
+		return nil, invalidParam("base", clacks.CodeValues, "there is no such type")
+	}
 	names, labels := []string{}, map[string]string{}
 	for _, t := range set.Types() {
 		if p.OnlyBase && !t.Base || p.Base != "" && !mayContain(set, p.Base, t.Name) {
@@ -415,6 +419,19 @@ func (s *service) isContainerFor(ctx context.Context, call *rpc.Call, p containe
 		return false, err
 	}
 	return mayContain(s.Objects.Mappings().Definitions(), view.Type, p.Type), nil
+}
+
+type extensionParams struct {
+	DN        string `json:"dn" required:"true" doc:"the object's DN, or its UUID"`
+	Extension string `json:"extension" required:"true" doc:"an extension"`
+}
+
+func (s *service) hasExtension(ctx context.Context, call *rpc.Call, p extensionParams) (bool, error) {
+	view, err := s.Objects.Get(ctx, call.User, p.DN, []string{})
+	if err != nil {
+		return false, err
+	}
+	return slices.Contains(view.Extensions, p.Extension), nil
 }
 
 // userDetails is what the frontend shows of the user.

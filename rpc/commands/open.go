@@ -52,12 +52,15 @@ func (s *service) stateful() []rpc.Command {
 			s.dispatch),
 		rpc.New(rpc.Spec{Name: "reloadObject", Help: "Gives up uncommitted changes of an open object and reads it anew."}, s.reload),
 		rpc.New(rpc.Spec{Name: "continueObjectEditing", Help: "Keeps an open object from being closed for want of use."}, s.keepOpen),
+		rpc.New(rpc.Spec{Name: "checkObjectRef", Help: "Whether a reference is known, to this session."}, s.knowsRef),
+		rpc.New(rpc.Spec{Name: "listObjectOIDs", Help: "The classes of objects that can be opened."},
+			func(context.Context, *rpc.Call, rpc.None) ([]string, error) { return []string{objectClass}, nil }),
 		rpc.New(rpc.Spec{Name: "closeObject", Help: "Ends a reference; uncommitted changes are gone."}, s.closeObject),
 		rpc.New(rpc.Spec{Name: "removeObject", Changes: true, Help: "Removes an object that need not be open."}, s.removeObject),
 	}
 }
 
-// object is the only class of open objects that there is; clients of old name it.
+// objectClass is the only class of open objects that there is; clients of old name it.
 const objectClass = "object"
 
 func checkClass(oid string) error {
@@ -76,7 +79,7 @@ func loginOf(call *rpc.Call) (string, error) {
 	return call.Session.ID(), nil
 }
 
-// found is the open object of a reference.
+// opened is the open object of a reference.
 func (s *service) opened(call *rpc.Call, ref string) (OpenObject, error) {
 	login, err := loginOf(call)
 	if err != nil {
@@ -223,6 +226,14 @@ func (s *service) reload(ctx context.Context, call *rpc.Call, p refParams) (any,
 func (s *service) keepOpen(_ context.Context, call *rpc.Call, p refParams) (any, error) {
 	_, err := s.opened(call, p.Ref)
 	return nil, err
+}
+
+func (s *service) knowsRef(_ context.Context, call *rpc.Call, p refParams) (bool, error) {
+	_, err := s.opened(call, p.Ref)
+	if clacks.IsKind(err, clacks.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // closeObject answers the same when the object is closed already: clients send it twice.
@@ -500,10 +511,11 @@ func describeObject(o OpenObject) (*objectInfo, error) {
 	return d, nil
 }
 
-// values are the current and the allowed values of all attributes.
+// values are the current and the allowed values of all attributes, and which of them the user may set.
 type values struct {
-	Value  map[string]any `json:"value"`
-	Values map[string]any `json:"values"`
+	Value    map[string]any  `json:"value"`
+	Values   map[string]any  `json:"values"`
+	Saveable map[string]bool `json:"saveable"`
 }
 
 func attributeValues(call *rpc.Call, o OpenObject) (*values, error) {
@@ -515,8 +527,9 @@ func attributeValues(call *rpc.Call, o OpenObject) (*values, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &values{Value: map[string]any{}, Values: map[string]any{}}
+	v := &values{Value: map[string]any{}, Values: map[string]any{}, Saveable: map[string]bool{}}
 	for _, a := range attributes {
+		v.Saveable[a.Name] = !a.ReadOnly
 		v.Value[a.Name] = valueOf(call, state, a)
 		if len(a.Values) > 0 {
 			v.Values[a.Name] = allowedValues(a.Values)

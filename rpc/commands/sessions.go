@@ -14,8 +14,8 @@ type serviceObjects struct{ service *objects.Service }
 
 var _ OpenObject = (*objects.Session)(nil)
 
-// opened keeps an error from coming with a session that is nil only inside of its interface.
-func opened(session *objects.Session, err error) (OpenObject, error) {
+// openOr keeps an error from coming with a session that is nil only inside of its interface.
+func openOr(session *objects.Session, err error) (OpenObject, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -24,15 +24,15 @@ func opened(session *objects.Session, err error) (OpenObject, error) {
 
 // Open implements OpenObjects.
 func (o serviceObjects) Open(ctx context.Context, user access.User, login, id string) (OpenObject, error) {
-	return opened(o.service.Open(ctx, user, login, id))
+	return openOr(o.service.Open(ctx, user, login, id))
 }
 
 // OpenNew implements OpenObjects.
 func (o serviceObjects) OpenNew(ctx context.Context, user access.User, login, typ, parent string) (OpenObject, error) {
-	return opened(o.service.OpenNew(ctx, user, login, typ, parent))
+	return openOr(o.service.OpenNew(ctx, user, login, typ, parent))
 }
 
 // Find implements OpenObjects.
 func (o serviceObjects) Find(login, ref string) (OpenObject, error) {
-	return opened(o.service.Session(login, ref))
+	return openOr(o.service.Session(login, ref))
 }

@@ -74,6 +74,10 @@ var faults = []struct{ method, part, why string }{
 	{"saveUserPreferences", "", "not offered yet"},
 	{"loadUserPreferences", "", "not offered yet"},
 	{"getTemplateI18N", "", "not offered yet"},
+	{"closeObject", `"id": 30`, "closing twice is no error: clients send requests twice"},
+	{"getAllowedSubElementsForObjectWithActions", "", "not offered yet"},
+	{"getGuiTemplates", "", "templates are not offered yet"},
+	{"getGuiDialogs", "", "templates are not offered yet"},
 	{"getAvailableObjectNames", `[false, "User"]`, "answers nothing, whatever may stand below"},
 	{"dispatchObjectMethod", "asJSON", "not offered: it shows password hashes"},
 	{"dispatchObjectMethod", "asXML", "answers a stack trace"},
@@ -95,9 +99,9 @@ func fault(e exchange) bool {
 	return false
 }
 
-// open is the part of an answer that is keyed by names of attributes and types: those differ with the definitions.
+// byName are the parts of an answer that are keyed by names of attributes and types: those differ with the definitions.
 var byName = map[string]bool{"value": true, "values": true, "extensions": true, "extension_deps": true, "extension_methods": true,
-	"extension_states": true}
+	"extension_states": true, "saveable": true}
 
 // sameShape compares an answer with the recorded one: what a client of the other finds there it finds here, too.
 func sameShape(path string, recorded, got any, report func(format string, args ...any)) {
@@ -107,11 +111,14 @@ func sameShape(path string, recorded, got any, report func(format string, args .
 	switch r := recorded.(type) {
 	case map[string]any:
 		g, ok := got.(map[string]any)
+		if list, isList := got.([]any); !ok && isList && len(list) == 0 && strings.HasSuffix(path, ".values") {
+			return // no allowed values are an empty list, or an empty object
+		}
 		if !ok {
 			report("%s is %T, not an object", path, got)
 			return
 		}
-		named := byName[path[strings.LastIndexByte(path, '.')+1:]] || strings.HasSuffix(path, "get_attributes") || r["__jsonclass__"] != nil && r["uuid"] != nil
+		named := byName[path[strings.LastIndexByte(path, '.')+1:]] || path == "get_attributes" || path == "get_extension_types" || r["__jsonclass__"] != nil && r["uuid"] != nil
 		for name, value := range r {
 			if _, has := g[name]; !has && !named {
 				report("%s.%s is missing", path, name)
@@ -173,7 +180,7 @@ func replay(t *testing.T, w *world, file string) {
 		if theirs == nil != (ours == nil) {
 			report("result %v, recorded %v", ours, theirs)
 		}
-		if e.method == "openObject" {
+		if e.method == "openObject" || e.method == "openObjectByType" || e.method == "reloadObject" {
 			references[proxyOf(t, theirs).ref] = proxyOf(t, ours).ref
 		}
 	}
@@ -217,10 +224,11 @@ func TestTranscripts(t *testing.T) {
 	w := newWorld(t)
 	w.login()
 	w.call("createObject", map[string]any{"type": "PeopleContainer", "base": base})
-	for i, name := range []string{"Anna Meyer000", "Bernd Meyer001", "Clara Meyer002", "Frank Meyer005", "Jan Klein999"} {
+	for _, name := range []string{"Anna Meyer000", "Bernd Meyer001", "Clara Meyer002", "Frank Meyer005", "Jan Klein999", "Hans Meyer007"} {
 		given, family, _ := strings.Cut(name, " ")
+		number := family[len(family)-3:]
 		w.call("createObject", map[string]any{"type": "User", "base": "ou=people," + base, "attributes": map[string]any{
-			"uid": fmt.Sprintf("user%04d", i), "cn": name, "sn": family, "givenName": given, "telephoneNumber": []string{"+49 2932 0001"}}})
+			"uid": "user0" + number, "cn": name, "sn": family, "givenName": given, "telephoneNumber": []string{"+49 2932 0001"}}})
 	}
 	for _, file := range files {
 		t.Run(file, func(t *testing.T) { replay(t, w, file) })
