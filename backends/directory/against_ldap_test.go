@@ -120,7 +120,7 @@ var attributesInUse = []string{
 	"cn", "sn", "surname", "givenName", "mail", "uid", "telephoneNumber", "description", "description;lang-de", "displayName", "employeeNumber",
 	"member", "owner", "seeAlso", "manager", "uidNumber", "gidNumber", "homeDirectory", "loginShell", "gecos", "memberUid", "jpegPhoto",
 	"userPassword", "postalAddress", "labeledURI", "c", "dc", "o", "ou", "l", "facsimileTelephoneNumber", "shadowMax", "shadowLastChange",
-	"preferredLanguage", "carLicense", "x121Address", "roomNumber", "noSuchAttribute", "title", "serialNumber", "fax", "commonName",
+	"preferredLanguage", "carLicense", "x121Address", "roomNumber", "noSuchAttribute", "title", "serialNumber", "commonName",
 }
 
 var classesInUse = []string{
