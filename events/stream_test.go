@@ -663,7 +663,7 @@ func BenchmarkFanOut(b *testing.B) {
 		"distinct": func(i int) string {
 			return fmt.Sprintf(`/Event/ObjectChanged/Attributes/Attribute[@name = 'badgeNumber']/New != '%d'`, 1000+i)
 		},
-		"other": func(i int) string { return fmt.Sprintf(`/Event/Ping/Id = %d`, i) },
+		"other": func(i int) string { return fmt.Sprintf(`./Event/Ping/Id = '%d'`, i) },
 	} {
 		b.Run(name, func(b *testing.B) { fanOut(b, 100, query) })
 	}

@@ -14,8 +14,9 @@ import (
 const (
 	windowEvents = 1024
 	windowBytes  = 16 << 20
-	// windowParsed is the number of documents that are kept parsed; a tree takes some ten times the room of its text.
-	windowParsed = 128
+	// windowParsed is the number of documents that are kept parsed: as many as a subscriber takes at a time. A tree takes
+	// some 200 KB, however small its text; whoever is further behind parses again, which costs microseconds.
+	windowParsed = batchSize
 )
 
 // window holds the newest events of the log, for all subscribers. The tailer writes, subscribers read.
