@@ -12,7 +12,8 @@ import (
 // Reading a path means reading the element or attribute at its end with everything in it, and whether the elements on
 // the way exist. So a path that is the beginning of another one is listed only if more than its existence is read.
 type Paths struct {
-	// Context are the paths read from the context item, Variables those from each external variable.
+	// Context are the paths read from the context item, Variables those from each external variable, by the names that
+	// Input.Variables has.
 	Context   []Path
 	Variables map[string][]Path
 }
@@ -101,7 +102,7 @@ func analyse(q *Query) Paths {
 		v := &q.module.variables[i]
 		var trails []trail
 		if v.external {
-			trails = a.external(v.variable.local)
+			trails = a.external(variableKey(v.variable))
 		}
 		if v.expr != nil {
 			trails = a.union(trails, a.walk(v.expr, focus))

@@ -136,17 +136,16 @@ func (c *compiler) compile() (tree xpath3.Expr, err error) {
 // prologVariable binds a variable of the prolog. An external one without a value of its own needs no clause: helium
 // asks the evaluation for it.
 func (c *compiler) prologVariable(s *stream, v *clause) {
-	if v.external && v.variable.uri != "" {
-		panic(fail(codeUndeclared, int(v.offset), "an external variable must be in no namespace"))
-	}
 	switch {
 	case !v.external:
 		value := c.expr(v.expr)
 		s.let(c.bind(v.variable), value)
 	case v.expr != nil:
-		supplied := hookCall(hookSupplied, xpath3.LiteralExpr{Value: v.variable.local})
+		key := variableKey(v.variable)
 		value := xpath3.IfExpr{
-			Cond: supplied, Then: xpath3.VariableExpr{Name: v.variable.local}, Else: c.expr(v.expr),
+			Cond: hookCall(hookSupplied, xpath3.LiteralExpr{Value: key}),
+			Then: xpath3.VariableExpr{Name: key},
+			Else: c.expr(v.expr),
 		}
 		s.let(c.bind(v.variable), value)
 	default:
@@ -156,12 +155,14 @@ func (c *compiler) prologVariable(s *stream, v *clause) {
 }
 
 // bind puts a variable into scope and returns its name in helium's tree.
-func (c *compiler) bind(n name) string {
-	h := n.local
-	if n.uri != "" {
-		h = "Q{" + n.uri + "}" + n.local
+func (c *compiler) bind(n name) string { return c.bindAs(n, variableKey(n)) }
+
+// variableKey is the name of a variable in helium's tree, and of an external one in Input.Variables.
+func variableKey(n name) string {
+	if n.uri == "" {
+		return n.local
 	}
-	return c.bindAs(n, h)
+	return "Q{" + n.uri + "}" + n.local
 }
 
 func (c *compiler) bindAs(n name, helium string) string {

@@ -13,37 +13,39 @@ import (
 
 // The W3C error codes that this package raises by itself (XQuery 3.1, appendix F; XPath Functions 3.1, appendix C).
 const (
-	codeSyntax          = "XPST0003"
-	codeUndeclared      = "XPST0008"
-	codeFunction        = "XPST0017"
-	codeTypeName        = "XPST0051"
-	codePrefix          = "XPST0081"
-	codeNoFocus         = "XPDY0002"
-	codeLimit           = "XPDY0130" // an implementation-dependent limit has been exceeded
-	codeType            = "XPTY0004"
-	codeMixedPath       = "XPTY0018"
-	codePathNotNode     = "XPTY0019"
-	codeSetOperand      = "XPTY0004"
-	codeReservedPrefix  = "XQST0070"
-	codeTwicePrefix     = "XQST0033"
-	codeTwiceElementNS  = "XQST0066"
-	codeTwiceVariable   = "XQST0049"
-	codeTwiceParameter  = "XQST0039"
-	codeSamePosition    = "XQST0089"
-	codeVersion         = "XQST0031"
-	codeEncoding        = "XQST0087"
-	codeCollation       = "XQST0076"
-	codeCastTarget      = "XPST0080"
-	codeExternal        = "FOER0000"
-	codeOverflow        = "FOAR0002"
-	codeInternal        = "XPDY0130"
-	namespaceXMLNS      = "http://www.w3.org/2000/xmlns/"
-	namespaceXML        = "http://www.w3.org/XML/1998/namespace"
-	namespaceLocal      = "http://www.w3.org/2005/xquery-local-functions"
-	nearLength          = 40
-	maxNesting          = 256 // of expressions in a source
-	maxChain            = 512 // operators of one level in a row
-	maxErrorMessageRune = 400
+	codeSyntax           = "XPST0003"
+	codeUndeclared       = "XPST0008"
+	codeFunction         = "XPST0017"
+	codeTypeName         = "XPST0051"
+	codePrefix           = "XPST0081"
+	codeNoFocus          = "XPDY0002"
+	codeLimit            = "XPDY0130" // an implementation-dependent limit has been exceeded
+	codeType             = "XPTY0004"
+	codePathNotNode      = "XPTY0019"
+	codeSetOperand       = "XPTY0004"
+	codeReservedPrefix   = "XQST0070"
+	codeTwicePrefix      = "XQST0033"
+	codeTwiceElementNS   = "XQST0066"
+	codeTwiceVariable    = "XQST0049"
+	codeTwiceParameter   = "XQST0039"
+	codeSamePosition     = "XQST0089"
+	codeVersion          = "XQST0031"
+	codeEncoding         = "XQST0087"
+	codeCollation        = "XQST0076"
+	codeDefaultCollation = "XQST0038"
+	codeCastTarget       = "XPST0080"
+	codeCastType         = "XQST0052"
+	codeNamespaceAxis    = "XQST0134"
+	codeReference        = "XQST0090"
+	codeExternal         = "FOER0000"
+	codeOverflow         = "FOAR0002"
+	namespaceXMLNS       = "http://www.w3.org/2000/xmlns/"
+	namespaceXML         = "http://www.w3.org/XML/1998/namespace"
+	namespaceLocal       = "http://www.w3.org/2005/xquery-local-functions"
+	nearLength           = 40
+	maxNesting           = 256 // of expressions in a source
+	maxChain             = 512 // operators of one level in a row
+	maxErrorMessageRune  = 400
 )
 
 // ErrLimit is in the chain of every Error that reports an exceeded limit: of the source, of an evaluation's steps,

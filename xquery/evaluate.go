@@ -14,7 +14,7 @@ import (
 type Input struct {
 	// Context is the context item: a *Document, a helium.Node, or nil for none.
 	Context any
-	// Variables are the values of the external variables, by local name.
+	// Variables are the values of the external variables, by local name; by "Q{uri}local" if they are in a namespace.
 	Variables map[string]Sequence
 	Limits    Limits
 	Now       time.Time // the clock of fn:current-dateTime; zero for the real one

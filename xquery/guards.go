@@ -115,7 +115,8 @@ func slowSteps(args []xpath3.Sequence) int {
 }
 
 // guardedFunctions lists the functions of the fn namespace that make new text or long sequences, with the smallest and
-// the greatest number of arguments.
+// the greatest number of arguments. Those that call functions of the query (sort with a key, parse-json with a fallback)
+// are not among them: they need the query's own evaluation around them.
 var guardedFunctions = []struct {
 	name        string
 	least, most int
@@ -140,8 +141,8 @@ var guardedFunctions = []struct {
 	{name: "resolve-uri", least: 1, most: 2},
 	{name: "serialize", least: 1, most: 2, slow: true},
 	{name: "xml-to-json", least: 1, most: 2, slow: true},
-	{name: "json-to-xml", least: 1, most: 2, before: chargeTree, slow: true},
-	{name: "parse-json", least: 1, most: 2, before: chargeTree, slow: true},
+	{name: "json-to-xml", least: 1, most: 1, before: chargeTree, slow: true},
+	{name: "parse-json", least: 1, most: 1, before: chargeTree, slow: true},
 	{name: "parse-xml", least: 1, most: 1, before: chargeTree, slow: true},
 	{name: "parse-xml-fragment", least: 1, most: 1, before: chargeTree, slow: true},
 	{name: "format-integer", least: 2, most: 3, before: smallInteger},
@@ -157,7 +158,7 @@ var guardedFunctions = []struct {
 	{name: "distinct-values", least: 1, most: 2, slow: true},
 	{name: "deep-equal", least: 2, most: 3, slow: true},
 	{name: "index-of", least: 2, most: 3, slow: true},
-	{name: "sort", least: 1, most: 2, slow: true}, // with a key function it is helium's: that needs the query's own focus
+	{name: "sort", least: 1, most: 2, slow: true},
 }
 
 // focused are the guarded functions that without an argument take the context item.
@@ -295,16 +296,26 @@ type refusal struct {
 	code        string
 	message     string
 	result      xpath3.Sequence
+	optional    bool // the first argument may be empty, and then so is the result
+	strict      bool // the first argument must be a string
 }
 
 func (r *refusal) MinArity() int { return r.least }
 func (r *refusal) MaxArity() int { return r.most }
 
-func (r *refusal) Call(context.Context, []xpath3.Sequence) (xpath3.Sequence, error) {
-	if r.code != "" {
-		return nil, xpathError(r.code, "%s", r.message)
+func (r *refusal) Call(_ context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if r.strict {
+		if _, err := oneString(args[0]); err != nil {
+			return nil, err
+		}
 	}
-	return r.result, nil
+	if r.code == "" {
+		return r.result, nil
+	}
+	if len(args) > 0 && r.optional && (args[0] == nil || args[0].Len() == 0) {
+		return nil, nil
+	}
+	return nil, xpathError(r.code, "%s", r.message)
 }
 
 var refused = map[xpath3.QualifiedName]xpath3.Function{
@@ -316,12 +327,13 @@ var refused = map[xpath3.QualifiedName]xpath3.Function{
 	{URI: xpath3.NSFn, Name: "unparsed-text"}:                   refuse(1, 2, "FOUT1170", "no texts are available"),
 	{URI: xpath3.NSFn, Name: "unparsed-text-lines"}:             refuse(1, 2, "FOUT1170", "no texts are available"),
 	{URI: xpath3.NSFn, Name: "unparsed-text-available"}:         &refusal{least: 1, most: 2, result: xpath3.SingleBoolean(false)},
-	{URI: xpath3.NSFn, Name: "environment-variable"}:            &refusal{least: 1, most: 1},
+	{URI: xpath3.NSFn, Name: "environment-variable"}:            &refusal{least: 1, most: 1, strict: true},
 	{URI: xpath3.NSFn, Name: "available-environment-variables"}: &refusal{},
 	{URI: xpath3.NSFn, Name: "load-xquery-module"}:              refuse(1, 2, "FOQM0006", "modules cannot be loaded at run time"),
 	{URI: xpath3.NSFn, Name: "transform"}:                       refuse(1, 1, "FOXT0004", "XSLT is not available"),
 }
 
 func refuse(least, most int, code, message string) *refusal {
-	return &refusal{least: least, most: most, code: code, message: message}
+	optional := code == "FODC0002" && least == 1 || code == "FOUT1170"
+	return &refusal{least: least, most: most, code: code, message: message, optional: optional}
 }

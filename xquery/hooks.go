@@ -19,6 +19,8 @@ const (
 	hookDigits   = "\x01digits"   // its argument, unless that is too long to be parsed as a number
 	hookFunction = "\x01function" // its argument, a function item that counts its calls
 	hookSupplied = "\x01supplied" // whether the caller supplied the variable
+	hookTree     = "\x01tree"     // its argument, whose length is counted like that of a document
+	hookText     = "\x01text"     // its argument, whose text is counted
 	hookMismatch = "\x01mismatch" // fails: a value is not of its declared type
 	hookTuple    = "\x01tuple"    // a tuple of a FLWOR expression: number of keys, keys, variables
 	hookSort     = "\x01sort"     // tuples in their order: order specification, tuples
@@ -70,6 +72,8 @@ var hooks = func() map[string]xpath3.Function {
 		hookDigits:   &hook{1, 1, boundedDigits},
 		hookFunction: &countedFunctions{},
 		hookSupplied: &hook{1, 1, supplied},
+		hookTree:     &hook{1, 1, chargedTree},
+		hookText:     &hook{1, 1, chargedText},
 		hookMismatch: &hook{1, 1, mismatch},
 		hookTuple:    &hook{1, -1, makeTuple},
 		hookSort:     &hook{2, 2, sortTuples},
@@ -258,6 +262,14 @@ func boundedDigits(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 		return nil, xpathError(codeOverflow, "a text of %d characters is too long to be read as such a value", size)
 	}
 	return s, nil
+}
+
+func chargedTree(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	return args[0], chargeTree(b, args)
+}
+
+func chargedText(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	return args[0], b.charge(args[0])
 }
 
 func supplied(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {

@@ -31,7 +31,15 @@ type token struct {
 	kind       kind
 	start, end int
 	value      string // a name, a symbol, a string's value, or what is wrong with a tokenBad
-	prefix     string // of tokenQName and tokenPrefixed; the URI of tokenURIName and tokenURIAny
+	prefix     string // of tokenQName and tokenPrefixed; the URI of tokenURIName and tokenURIAny; the code of a tokenBad
+}
+
+// code is the W3C code of a tokenBad.
+func (t *token) code() string {
+	if t.prefix != "" {
+		return t.prefix
+	}
+	return codeSyntax
 }
 
 // lexer cuts a source into tokens on demand, because what a '<' starts depends on the grammar.
@@ -181,9 +189,11 @@ func (l *lexer) uriName() token {
 		return l.bad(start, "the braced URI does not end")
 	}
 	raw := l.text[start+2 : start+2+end]
-	uri, ok := expandReferences(raw)
-	if !ok {
-		return l.bad(start, "the braced URI has a bad character reference")
+	uri, code := expandReferences(raw)
+	if code != "" {
+		t := l.bad(start, "the braced URI has a bad character reference")
+		t.prefix = code
+		return t
 	}
 	uri = strings.Join(strings.Fields(uri), " ")
 	l.pos = start + 2 + end + 1
@@ -261,9 +271,11 @@ func (l *lexer) stringLiteral(quote byte) token {
 		q := string(quote)
 		value = strings.ReplaceAll(value, q+q, q)
 	}
-	expanded, ok := expandReferences(value)
-	if !ok {
-		return l.bad(start, "the string has an unknown entity or a bad character reference; write '&' as '&amp;'")
+	expanded, code := expandReferences(value)
+	if code != "" {
+		t := l.bad(start, "the string has an unknown entity or a bad character reference; write '&' as '&amp;'")
+		t.prefix = code
+		return t
 	}
 	return token{kind: tokenString, start: start, end: end, value: expanded}
 }
@@ -307,13 +319,14 @@ func isNameRune(r rune) bool {
 	return r == 0xB7 || r >= 0x300 && r <= 0x36F || r >= 0x203F && r <= 0x2040
 }
 
-// expandReferences replaces the predefined entities and the character references of a string literal.
-func expandReferences(s string) (string, bool) {
+// expandReferences replaces the predefined entities and the character references of a string literal. Its code is
+// empty when all are right.
+func expandReferences(s string) (expanded, code string) {
 	if strings.IndexByte(s, '\r') >= 0 {
 		s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
 	}
 	if strings.IndexByte(s, '&') < 0 {
-		return s, true
+		return s, ""
 	}
 	var b strings.Builder
 	b.Grow(len(s))
@@ -321,16 +334,16 @@ func expandReferences(s string) (string, bool) {
 		i := strings.IndexByte(s, '&')
 		if i < 0 {
 			b.WriteString(s)
-			return b.String(), true
+			return b.String(), ""
 		}
 		b.WriteString(s[:i])
 		end := strings.IndexByte(s[i:], ';')
 		if end < 0 {
-			return "", false
+			return "", codeSyntax
 		}
-		r, ok := reference(s[i+1 : i+end])
-		if !ok {
-			return "", false
+		r, code := reference(s[i+1 : i+end])
+		if code != "" {
+			return "", code
 		}
 		b.WriteRune(r)
 		s = s[i+end+1:]
@@ -340,31 +353,31 @@ func expandReferences(s string) (string, bool) {
 var predefinedEntities = map[string]rune{"lt": '<', "gt": '>', "amp": '&', "quot": '"', "apos": '\''}
 
 // reference is the character that an entity's name or "#10", "#xA" stands for.
-func reference(name string) (rune, bool) {
+func reference(name string) (r rune, code string) {
 	if r, ok := predefinedEntities[name]; ok {
-		return r, true
+		return r, ""
 	}
 	if len(name) < 2 || name[0] != '#' {
-		return 0, false
+		return 0, codeSyntax
 	}
 	digits, base := name[1:], rune(10)
 	if digits[0] == 'x' {
 		digits, base = digits[1:], 16
 	}
 	if digits == "" {
-		return 0, false
+		return 0, codeSyntax
 	}
-	var r rune
-	for i := 0; i < len(digits); i++ {
+	for i := range len(digits) {
 		d := digitValue(digits[i])
 		if d < 0 || d >= base {
-			return 0, false
+			return 0, codeSyntax
 		}
-		if r = r*base + d; r > utf8.MaxRune {
-			return 0, false
-		}
+		r = min(r*base+d, utf8.MaxRune+1)
 	}
-	return r, isXMLRune(r)
+	if !isXMLRune(r) {
+		return 0, codeReference
+	}
+	return r, ""
 }
 
 func digitValue(c byte) rune {

@@ -148,6 +148,9 @@ func (c *compiler) operation(o *operation) xpath3.Expr {
 	case xpath3.TokenBang:
 		return xpath3.SimpleMapExpr{Left: c.expr(o.operands[0]), Right: c.body(o.operands[1])}
 	}
+	if isGeneral(o.op) {
+		return xpath3.BinaryExpr{Op: o.op, Left: c.compared(o.operands[0]), Right: c.compared(o.operands[1])}
+	}
 	left, right := c.expr(o.operands[0]), c.expr(o.operands[1])
 	switch o.op {
 	case xpath3.TokenTo:
@@ -167,6 +170,23 @@ func (c *compiler) operation(o *operation) xpath3.Expr {
 		return hookCall(hookNumber, e)
 	}
 	return xpath3.BinaryExpr{Op: o.op, Left: left, Right: right}
+}
+
+func isGeneral(op xpath3.TokenType) bool {
+	switch op {
+	case xpath3.TokenEquals, xpath3.TokenNotEquals, xpath3.TokenLess, xpath3.TokenLessEq, xpath3.TokenGreater,
+		xpath3.TokenGreaterEq:
+		return true
+	}
+	return false
+}
+
+// compared compiles an operand of a general comparison: helium compares with a range without making its items.
+func (c *compiler) compared(e expr) xpath3.Expr {
+	if r, ok := e.(*operation); ok && r.op == xpath3.TokenTo {
+		return xpath3.RangeExpr{Start: c.expr(r.operands[0]), End: c.expr(r.operands[1])}
+	}
+	return c.expr(e)
 }
 
 // balanced makes a shallow tree of a row of "and" or "or": their order of evaluation stays from left to right.
@@ -240,7 +260,11 @@ func (c *compiler) typed(e *typed) xpath3.Expr {
 	operand = digits(e.atomic.local, operand)
 	target := xpath3.AtomicTypeName{Prefix: "xs", Name: e.atomic.local}
 	if e.op == xpath3.TokenCastAs {
-		return xpath3.CastExpr{Expr: operand, Type: target, AllowEmpty: e.allowEmpty}
+		cast := xpath3.CastExpr{Expr: operand, Type: target, AllowEmpty: e.allowEmpty}
+		if makesText(e.atomic.local) {
+			return hookCall(hookText, cast)
+		}
+		return cast
 	}
 	return xpath3.CastableExpr{Expr: operand, Type: target, AllowEmpty: e.allowEmpty}
 }

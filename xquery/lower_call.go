@@ -19,10 +19,35 @@ func (c *compiler) call(e *call) xpath3.Expr {
 			args[0] = digits(e.name.local, args[0])
 		}
 	}
-	if e.name.uri == xpath3.NSFn && len(args) == 0 && focused[local] {
-		args = []xpath3.Expr{xpath3.ContextItemExpr{}}
+	if e.name.uri == xpath3.NSFn {
+		args = adapt(e, args)
 	}
-	return xpath3.FunctionCall{Prefix: prefix, Name: local, Args: args}
+	call := xpath3.FunctionCall{Prefix: prefix, Name: local, Args: args}
+	if e.name.uri == xpath3.NSXS && len(args) == 1 && e.args[0] != nil && makesText(e.name.local) {
+		return hookCall(hookText, call)
+	}
+	return call
+}
+
+// adapt gives standard functions the arguments that their guards need.
+func adapt(e *call, args []xpath3.Expr) []xpath3.Expr {
+	switch local := e.name.local; {
+	case len(args) == 0 && focused[local]:
+		return []xpath3.Expr{xpath3.ContextItemExpr{}}
+	case len(args) == 2 && (local == "parse-json" || local == "json-to-xml") && e.args[0] != nil:
+		args[0] = hookCall(hookTree, args[0])
+	}
+	return args
+}
+
+// makesText reports whether values of the type are texts of any length.
+func makesText(local string) bool {
+	switch local {
+	case "string", "normalizedString", "token", "untypedAtomic", "anyURI", "hexBinary", "base64Binary", "language",
+		"Name", "NCName", "NMTOKEN", "NMTOKENS", "ID", "IDREF", "IDREFS", "ENTITY", "ENTITIES":
+		return true
+	}
+	return false
 }
 
 // functionRef compiles "name#arity".

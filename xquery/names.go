@@ -57,9 +57,17 @@ func (p *parser) resolve(t token, unprefixed string) name {
 	case tokenQName:
 		return name{prefix: t.prefix, uri: p.namespace(t.prefix, t.start), local: t.value}
 	case tokenURIName:
-		return name{uri: t.prefix, local: t.value}
+		return name{uri: bracedURI(t), local: t.value}
 	}
 	panic(fail(codeSyntax, t.start, "expected a name"))
+}
+
+// bracedURI is the URI of a tokenURIName or tokenURIAny.
+func bracedURI(t token) string {
+	if t.prefix == namespaceXMLNS {
+		panic(fail(codeReservedPrefix, t.start, "nothing can be in this namespace"))
+	}
+	return t.prefix
 }
 
 // reservedFunctions cannot be called without a prefix (XQuery 3.1, appendix A.3).
@@ -81,7 +89,7 @@ func (p *parser) functionName(t token) name {
 func (p *parser) typeName() (n name, start int) {
 	t := p.peek(0)
 	if t.kind != tokenName && t.kind != tokenQName && t.kind != tokenURIName {
-		p.unexpected("expected the name of a type")
+		p.unexpected("expected a name")
 	}
 	start = t.start
 	return p.resolve(p.take(), p.module.elements), start
@@ -92,16 +100,16 @@ var notAtomic = map[string]bool{
 	"anyType": true, "anySimpleType": true, "untyped": true, "NMTOKENS": true, "IDREFS": true, "ENTITIES": true,
 }
 
-// checkAtomic fails when the name is not a type that items can be instances of.
-func checkAtomic(n name, at int) {
+// checkAtomic fails with the code when the name is not a type that items can be instances of.
+func checkAtomic(n name, at int, code string) {
 	if n.uri == xpath3.NSXS && !notAtomic[n.local] && xpath3.IsKnownXSDType("xs:"+n.local) {
 		return
 	}
-	panic(unknownType(n, at))
+	panic(unknownType(n, at, code))
 }
 
-func unknownType(n name, at int) *failure {
-	f := fail(codeTypeName, at, "there is no atomic type %q", n.String())
+func unknownType(n name, at int, code string) *failure {
+	f := fail(code, at, "there is no atomic type %q", n.String())
 	if n.uri != xpath3.NSXS && xpath3.IsKnownXSDType("xs:"+n.local) {
 		f.message += "; did you mean \"xs:" + n.local + "\"?"
 	} else if near := nearest(n.local, typeNames); near != "" && n.uri == xpath3.NSXS {
@@ -119,7 +127,7 @@ func checkCastTarget(n name, at int) {
 			return
 		}
 	}
-	checkAtomic(n, at)
+	checkAtomic(n, at, codeCastType)
 }
 
 var typeNames = []string{

@@ -192,7 +192,7 @@ func (p *parser) errorTest() string {
 	case tokenPrefixed:
 		return "Q{" + p.namespace(t.prefix, t.start) + "}" + p.take().value
 	case tokenURIAny:
-		return "Q{" + p.take().prefix + "}*"
+		return "Q{" + bracedURI(p.take()) + "}*"
 	case tokenName, tokenQName, tokenURIName:
 		n := p.resolve(p.take(), "")
 		return "Q{" + n.uri + "}" + n.local

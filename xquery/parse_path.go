@@ -109,11 +109,7 @@ func (p *parser) axisStep() *step {
 			if !kindTests[t.value] {
 				return nil
 			}
-			if t.value == "attribute" || t.value == "schema-attribute" {
-				s.axis = xpath3.AxisAttribute
-			} else if t.value == "namespace-node" {
-				panic(fail("XQST0134", t.start, "the namespace axis is not supported"))
-			}
+			s.axis = kindAxis(t)
 			break
 		}
 		if p.startsPrimary(t) {
@@ -132,6 +128,17 @@ func (p *parser) axisStep() *step {
 	return s
 }
 
+// kindAxis is the axis of a kind test without one.
+func kindAxis(t *token) xpath3.AxisType {
+	switch t.value {
+	case "attribute", "schema-attribute":
+		return xpath3.AxisAttribute
+	case "namespace-node":
+		panic(fail(codeNamespaceAxis, t.start, "the namespace axis is not supported"))
+	}
+	return xpath3.AxisChild
+}
+
 // axis takes "name::".
 func (p *parser) axis() xpath3.AxisType {
 	t := p.take()
@@ -141,7 +148,7 @@ func (p *parser) axis() xpath3.AxisType {
 		return axis
 	}
 	if t.value == "namespace" {
-		panic(fail("XQST0134", t.start, "the namespace axis is not supported"))
+		panic(fail(codeNamespaceAxis, t.start, "the namespace axis is not supported"))
 	}
 	names := make([]string, 0, len(axes))
 	for n := range axes {
@@ -199,7 +206,7 @@ func (p *parser) nodeTest(s *step) {
 		t := p.take()
 		s.test = nameTest(name{uri: p.namespace(t.prefix, t.start), local: "*"}, s.axis)
 	case tokenURIAny:
-		s.test = nameTest(name{uri: p.take().prefix, local: "*"}, s.axis)
+		s.test = nameTest(name{uri: bracedURI(p.take()), local: "*"}, s.axis)
 	case tokenName, tokenQName, tokenURIName:
 		if t.kind == tokenName && kindTests[t.value] && p.isSymbol(1, "(") {
 			s.test = p.kindTest()
@@ -273,6 +280,9 @@ func (p *parser) key() expr {
 	switch {
 	case t.kind == tokenName:
 		return &literal{offset: at, value: p.take().value}
+	case t.kind == tokenQName || t.kind == tokenPrefixed:
+		// The key is an NCName: in map { $m?a:1 } the colon belongs to the map.
+		return &literal{offset: at, value: p.takeNCName().value}
 	case t.kind == tokenInteger:
 		return &literal{offset: at, value: number(p.take())}
 	case p.accept("*"):

@@ -59,8 +59,31 @@ func (p *parser) uri(what string) string {
 
 // prologState remembers what may be declared once only.
 type prologState struct {
-	elements, functions, order bool
-	body                       bool // a variable was declared: setters and namespaces must come before
+	declared map[string]bool
+	body     bool // a variable or an option was declared: setters and namespaces must come before
+}
+
+// once fails with the code when the setting was declared before.
+func (s *prologState) once(setting, code string, at int) {
+	if s.declared[setting] {
+		panic(fail(code, at, "the %s is declared twice", setting))
+	}
+	if s.declared == nil {
+		s.declared = make(map[string]bool)
+	}
+	s.declared[setting] = true
+}
+
+// setter is a setting of the prolog: the words it can be set to, and the code of its repetition.
+type setter struct {
+	words []string
+	code  string
+}
+
+var setters = map[string]setter{
+	"boundary-space": {[]string{"preserve", "strip"}, "XQST0068"},
+	"construction":   {[]string{"preserve", "strip"}, "XQST0067"},
+	"ordering":       {[]string{"ordered", "unordered"}, "XQST0065"},
 }
 
 func (p *parser) prolog() {
@@ -72,9 +95,10 @@ func (p *parser) prolog() {
 		}
 		switch t.value {
 		case "declare":
-			if !p.declaration(&s) {
-				return
+			if level, _ := operatorOf[operatorToken{tokenName, p.peek(1).value}]; level.op != 0 {
+				return // an element of this name, as in "declare union a"
 			}
+			p.declaration(&s)
 		case "import":
 			if !p.isWord(1, "module") && !p.isWord(1, "schema") {
 				return
@@ -87,9 +111,8 @@ func (p *parser) prolog() {
 	}
 }
 
-// declaration reads one declaration of the prolog without its ";". It reports false when what looked like one is an
-// expression that begins with an element named "declare".
-func (p *parser) declaration(s *prologState) bool {
+// declaration reads one declaration of the prolog without its ";".
+func (p *parser) declaration(s *prologState) {
 	start, word := p.peek(0).start, p.peek(1).value
 	if s.body && word != "variable" && word != "function" && word != "context" && word != "option" &&
 		!p.isSymbol(1, "%") {
@@ -106,16 +129,17 @@ func (p *parser) declaration(s *prologState) bool {
 		s.body = true
 		p.declareVariable()
 	case "boundary-space", "construction", "ordering":
+		s.once(word, setters[word].code, start)
 		p.take()
-		p.oneOf(word, map[string][]string{
-			"boundary-space": {"preserve", "strip"}, "construction": {"preserve", "strip"}, "ordering": {"ordered", "unordered"},
-		}[word])
+		p.oneOf(word, setters[word].words)
 	case "copy-namespaces":
+		s.once(word, "XQST0055", start)
 		p.take()
 		p.oneOf(word, []string{"preserve", "no-preserve"})
 		p.expect(",", "between the two modes")
 		p.oneOf(word, []string{"inherit", "no-inherit"})
 	case "option":
+		s.body = true
 		p.take()
 		p.resolve(p.take(), "")
 		p.text("the option's value")
@@ -137,7 +161,6 @@ func (p *parser) declaration(s *prologState) bool {
 		}
 		panic(f)
 	}
-	return true
 }
 
 func (p *parser) oneOf(what string, words []string) {
@@ -177,24 +200,21 @@ func (p *parser) declareDefault(s *prologState) {
 	switch {
 	case p.acceptWord("element"):
 		p.expectWord("namespace", "after \"default element\"")
-		once(&s.elements, t.start, "the default element namespace")
+		s.once("default element namespace", codeTwiceElementNS, t.start)
 		p.module.elements = p.defaultNamespace()
 	case p.acceptWord("function"):
 		p.expectWord("namespace", "after \"default function\"")
-		once(&s.functions, t.start, "the default function namespace")
+		s.once("default function namespace", codeTwiceElementNS, t.start)
 		p.functions = p.defaultNamespace()
 	case p.acceptWord("order"):
 		p.expectWord("empty", "after \"default order\"")
-		if s.order {
-			panic(fail("XQST0069", t.start, "the default order is declared twice"))
-		}
-		s.order = true
+		s.once("default order", "XQST0069", t.start)
 		p.order.greatest = p.emptyOrder()
-	case p.isWord(0, "collation"):
-		p.take()
+	case p.acceptWord("collation"):
+		s.once("default collation", codeDefaultCollation, t.start)
 		at := p.peek(0).start
 		if uri := p.text("the collation's URI"); uri != codepointCollation {
-			panic(fail("XQST0038", at, "only the codepoint collation can be the default"))
+			panic(fail(codeDefaultCollation, at, "only the codepoint collation can be the default"))
 		}
 	case p.isWord(0, "decimal-format"):
 		p.unsupported(t.start, "the declaration of a decimal format")
@@ -204,13 +224,6 @@ func (p *parser) declareDefault(s *prologState) {
 }
 
 const codepointCollation = "http://www.w3.org/2005/xpath-functions/collation/codepoint"
-
-func once(declared *bool, at int, what string) {
-	if *declared {
-		panic(fail(codeTwiceElementNS, at, "%s is declared twice", what))
-	}
-	*declared = true
-}
 
 func (p *parser) defaultNamespace() string {
 	at := p.peek(0).start

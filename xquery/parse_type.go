@@ -56,7 +56,7 @@ func (p *parser) itemType() xpath3.NodeTest {
 		p.unexpected("there is no type %q", t.value+"()")
 	}
 	n, at := p.typeName()
-	checkAtomic(n, at)
+	checkAtomic(n, at, codeTypeName)
 	return xpath3.AtomicOrUnionType{Prefix: "xs", Name: n.local}
 }
 
@@ -88,7 +88,7 @@ func (p *parser) mapTest() xpath3.NodeTest {
 		return xpath3.MapTest{AnyType: true}
 	}
 	n, at := p.typeName()
-	checkAtomic(n, at)
+	checkAtomic(n, at, codeTypeName)
 	p.expect(",", "after the type of the keys")
 	m := xpath3.MapTest{KeyType: xpath3.AtomicOrUnionType{Prefix: "xs", Name: n.local}, ValType: p.sequenceType()}
 	p.expect(")", "after the type of the values")
@@ -136,6 +136,8 @@ func (p *parser) kindTest() xpath3.NodeTest {
 	case "document-node":
 		test = p.documentTest()
 	default: // schema-element, schema-attribute
+		p.typeName()
+		p.expect(")", "after \""+t.value+"(\"")
 		panic(fail(codeUndeclared, t.start, "no schema is imported, so %s() has nothing to refer to", t.value))
 	}
 	p.expect(")", "after \""+t.value+"(\"")

@@ -15,7 +15,6 @@ type parser struct {
 	lexer
 	ahead   [4]token // tokens that were looked at; ahead[:count] are valid
 	count   int
-	last    int // the end of the last taken token
 	depth   int
 	module  *module
 	options *Options
@@ -45,7 +44,7 @@ func parse(source string, options *Options) (m *module, err error) {
 // peek is the n-th token from here, without taking it.
 func (p *parser) peek(n int) *token {
 	for p.count <= n {
-		p.ahead[p.count] = p.lexer.next()
+		p.ahead[p.count] = p.next()
 		p.count++
 	}
 	return &p.ahead[n]
@@ -57,9 +56,16 @@ func (p *parser) take() token {
 	copy(p.ahead[:], p.ahead[1:p.count])
 	p.count--
 	if t.kind == tokenBad {
-		panic(fail(codeSyntax, t.start, "%s", t.value))
+		panic(fail(t.code(), t.start, "%s", t.value))
 	}
-	p.last = t.end
+	return t
+}
+
+// takeNCName takes what stands before the colon of a QName or wildcard; the colon is read again.
+func (p *parser) takeNCName() token {
+	t := *p.peek(0)
+	t.kind, t.value, t.end = tokenName, t.prefix, t.start+len(t.prefix)
+	p.count, p.pos = 0, t.end
 	return t
 }
 
@@ -110,7 +116,7 @@ func (p *parser) expectWord(word, after string) token {
 func (p *parser) unexpected(format string, args ...any) {
 	t := p.peek(0)
 	if t.kind == tokenBad {
-		panic(fail(codeSyntax, t.start, "%s", t.value))
+		panic(fail(t.code(), t.start, "%s", t.value))
 	}
 	f := fail(codeSyntax, t.start, format, args...)
 	if t.kind == tokenEOF {
@@ -344,6 +350,9 @@ func typeOperator(word string) (op xpath3.TokenType, rank int, second string) {
 
 func (p *parser) castTo(operand expr, at offset, op xpath3.TokenType) expr {
 	n, start := p.typeName()
+	if p.isSymbol(0, "(") {
+		p.unexpected("a cast needs the name of an atomic type")
+	}
 	checkCastTarget(n, start)
 	e := &typed{offset: at, op: op, operand: operand, atomic: n}
 	e.allowEmpty = p.accept("?")
