@@ -127,6 +127,16 @@ type place struct {
 	child     *child // nil for the row itself
 }
 
+// name tells places apart; the pointers do not, since a table may have been described anew in between.
+func (p place) name() string {
+	if p.child == nil {
+		return p.column.quoted
+	}
+	return p.child.table.quoted + "/" + p.column.quoted
+}
+
+func (p place) isKey(t *target) bool { return p.child == nil && p.column.Name == t.key.Name }
+
 // place resolves "column" and "table/column".
 func (b *Backend) place(ctx context.Context, t *target, attribute string) (place, error) {
 	table, column, isChild := cutAttribute(attribute)

@@ -113,7 +113,7 @@ func (b *Backend) planCreate(ctx context.Context, p *plan, c backends.Change) er
 			children = append(children, func() { b.insertChildren(p, at, list) })
 		case len(list) > 1:
 			return invalid(attribute, clacks.CodeSingle, "a column holds one value")
-		case at.column == p.target.key:
+		case at.isKey(p.target):
 			if same(list[0]) != same(p.key) {
 				return invalid(attribute, clacks.CodeCheck, "it is the key of the row, which is another")
 			}

@@ -24,7 +24,7 @@ type edit struct {
 // with what the first of its mods takes for granted and what the last one leaves.
 func (b *Backend) edits(ctx context.Context, t *target, mods []backends.Mod) ([]*edit, error) {
 	var list []*edit
-	byColumn := map[*Column]*edit{}
+	byColumn := map[string]*edit{}
 	for _, mod := range mods {
 		at, err := b.place(ctx, t, mod.Attribute)
 		if err != nil {
@@ -33,13 +33,13 @@ func (b *Backend) edits(ctx context.Context, t *target, mods []backends.Mod) ([]
 		if len(mod.Delete) == 0 && len(mod.Add) == 0 {
 			continue
 		}
-		if at.column == t.key {
+		if at.isKey(t) {
 			return nil, invalid(mod.Attribute, clacks.CodeReadOnly, "it is the key of the row, which a rename changes")
 		}
-		e := byColumn[at.column]
+		e := byColumn[at.name()]
 		if e == nil {
 			e = &edit{at: at}
-			byColumn[at.column] = e
+			byColumn[at.name()] = e
 			list = append(list, e)
 		}
 		if err := b.edit(e, mod); err != nil {

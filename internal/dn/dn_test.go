@@ -138,11 +138,9 @@ func FuzzParse(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		Parent(in)
-		RDN(in)
-		Depth(in)
-		RDNValues(in)
-		Rebase(in, Parent(in), "dc=y")
+		if len(RDN(in))+len(Parent(in)) > len(in) || Depth(in) < 0 || RDNValues(in) != nil && Depth(in) == 0 {
+			t.Fatalf("%q has the parts %q and %q", in, RDN(in), Parent(in))
+		}
 		name, err := Parse(in)
 		key, keyErr := Key(in)
 		if (err == nil) != (keyErr == nil) || (err == nil) != (Validate(in) == nil) {

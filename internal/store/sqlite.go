@@ -97,6 +97,7 @@ func dataSource(path, synchronous string, readOnly bool) string {
 	if readOnly {
 		q.Add("_pragma", "query_only(1)")
 	}
+	q.Set("_dqs", "0") // a quoted name that does not exist is an error and not a string
 	q.Set("_txlock", "immediate")
 	q.Set("_time_format", "sqlite")
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
