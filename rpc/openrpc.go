@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"clacks"
 )
@@ -134,10 +136,10 @@ func (s *schemas) of(t reflect.Type) Schema {
 	if t.Implements(schemer) && t.Kind() != reflect.Interface {
 		return reflect.Zero(t).Interface().(Schemer).JSONSchema()
 	}
-	switch {
-	case t == timeType:
+	switch t {
+	case timeType:
 		return Schema{"type": "string", "format": "date-time"}
-	case t == rawType:
+	case rawType:
 		return Schema{}
 	}
 	switch t.Kind() {
@@ -171,15 +173,26 @@ func (s *schemas) ofStruct(t reflect.Type) Schema {
 	}
 	name, known := s.names[t]
 	if !known {
-		name = t.Name()
+		name = schemaName(t.Name())
 		if _, taken := s.named[name]; taken {
-			name = t.PkgPath()[strings.LastIndexByte(t.PkgPath(), '/')+1:] + "." + name
+			name = schemaName(t.PkgPath() + "." + t.Name())
 		}
 		s.names[t] = name
 		s.named[name] = Schema{} // stands for itself while its fields are looked at
 		s.named[name] = s.object(t)
 	}
 	return Schema{"$ref": "#/components/schemas/" + name}
+}
+
+// schemaName makes a Go name fit to be a key of an OpenRPC document's components.
+func schemaName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || r == '.') {
+			return r
+		}
+		return '_'
+	}, name)
+	return strings.ToUpper(name[:1]) + name[1:]
 }
 
 func (s *schemas) object(t reflect.Type) Schema {

@@ -335,7 +335,7 @@ func TestMethodsAndOpenRPC(t *testing.T) {
 	if p := every.Params[0]; p.Name != "name" || !p.Required || p.Schema["type"] != "string" || p.Description != "a name" {
 		t.Errorf("first parameter %+v", p)
 	}
-	if every.Params[6].Schema["$ref"] != "#/components/schemas/options" || document.Components.Schemas["options"]["type"] != "object" {
+	if every.Params[6].Schema["$ref"] != "#/components/schemas/Options" || document.Components.Schemas["Options"]["type"] != "object" {
 		t.Errorf("a struct is described by %v and %v", every.Params[6].Schema, document.Components.Schemas)
 	}
 	if document.Components.Errors["conflict"].Code != -32004 {

@@ -2,7 +2,8 @@
 // service and the event log.
 //
 //	stateless.go   createObject, getObject, updateObject, moveObject, deleteObject, searchObjects, sendEvent
-//	open.go        openObject, getObjectProperty, setObjectProperty, dispatchObjectMethod, closeObject, ...
+//	open.go        openObject, getObjectProperty, setObjectProperty, closeObject, ...
+//	methods.go     dispatchObjectMethod: the methods of an open object
 //	find.go        search and what else the web frontend asks about objects and types
 //	session.go     login, logout, getSessionUser, getBase, getError, ...
 //

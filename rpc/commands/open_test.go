@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"clacks"
@@ -81,110 +82,122 @@ func TestOpenObjects(t *testing.T) {
 		}
 	}
 
-	t.Run("properties", func(t *testing.T) {
-		for name, value := range map[string]any{"sn": "Roe", "birthday": scalar("datetime.date", "1991-01-01"), "mail": []any{"a@x.net", "b@x.net"},
-			"hired": scalar("datetime.datetime", "2021-05-06 07:08:09"), "jpegPhoto": scalar("json.Binary", "REVG"), "floor": 4} {
-			if got := w.ask("setObjectProperty", jane.ref, name, value); got != nil {
-				t.Errorf("setObjectProperty answers %v", got)
-			}
-			got := w.ask("getObjectProperty", jane.ref, name)
-			if n, ok := value.(int); ok {
-				value = json.Number(jsonNumber(int64(n)))
-			}
-			if !reflect.DeepEqual(got, value) {
-				t.Errorf("%s is %v, was set to %v", name, got, value)
-			}
-		}
-		if sn := member(t, w.call("getObject", []any{id}), "attributes", "sn"); sn != "Doe" {
-			t.Errorf("written before the commit: %v", sn)
-		}
-		for range 2 { // it may arrive twice
-			if got := w.ask("dispatchObjectMethod", jane.ref, "commit"); got != nil {
-				t.Errorf("commit answers %v", got)
-			}
-		}
-		got := member(t, w.call("getObject", []any{id}), "attributes").(map[string]any)
-		if got["sn"] != "Roe" || got["birthday"] != "1991-01-01" || got["hired"] != "2021-05-06T07:08:09Z" || got["jpegPhoto"] != "REVG" {
-			t.Errorf("after the commit: %v", got)
-		}
-	})
-	t.Run("errors", func(t *testing.T) {
-		tests := []struct {
-			method string
-			params []any
-			code   any
-			topic  any
-		}{
-			{"setObjectProperty", []any{jane.ref, "nosuch", "x"}, "PROPERTY_NOT_FOUND", "nosuch"},
-			{"getObjectProperty", []any{jane.ref, "nosuch"}, "PROPERTY_NOT_FOUND", "nosuch"},
-			{"setObjectProperty", []any{jane.ref, "floor", "x"}, clacks.CodeCheck, "floor"},
-			{"setObjectProperty", []any{jane.ref, "birthday", scalar("datetime.date", "soon")}, clacks.CodeCheck, "birthday"},
-			{"setObjectProperty", []any{jane.ref}, clacks.CodeMandatory, "name"},
-			{"getObjectProperty", []any{"00000000-0000-0000-0000-000000000000", "sn"}, "REFERENCE_NOT_FOUND", "ref"},
-			{"dispatchObjectMethod", []any{jane.ref, "comit"}, "METHOD_NOT_FOUND", "method"},
-			{"dispatchObjectMethod", []any{jane.ref, "extend"}, clacks.CodeMandatory, "extension"},
-			{"dispatchObjectMethod", []any{jane.ref, "extend", 7}, clacks.CodeCheck, "extension"},
-			{"openObject", []any{"nooid", "x"}, "OID_NOT_FOUND", "oid"},
-			{"openObject", []any{"object"}, clacks.CodeMandatory, "dn"},
-			{"openObject", []any{"object", "cn=nope," + base}, "NOT_FOUND", nil},
-			{"removeObject", []any{"object", "cn=nope," + base}, "NOT_FOUND", nil},
-			{"search", []any{base, "BAD", "x"}, "INVALID_SEARCH_SCOPE", "scope"},
-			{"search", []any{}, clacks.CodeMandatory, "base"},
-		}
-		for _, test := range tests {
-			if code, topic := w.failure(test.method, test.params...); code != test.code || topic != test.topic {
-				t.Errorf("%s %v: %v %v", test.method, test.params, code, topic)
-			}
-		}
-		w.ask("setObjectProperty", jane.ref, "sn", nil)
-		if code, topic := w.failure("dispatchObjectMethod", jane.ref, "commit"); code != clacks.CodeMandatory || topic != "sn" {
-			t.Errorf("a commit without a mandatory attribute: %v %v", code, topic)
-		}
-		if sn := w.ask("reloadObject", jane.ref); proxyOf(t, sn).values["sn"] != "Roe" {
-			t.Errorf("reloaded: %v", sn)
-		}
-	})
+	t.Run("properties", func(t *testing.T) { testProperties(t, w, jane.ref, id) })
+	t.Run("errors", func(t *testing.T) { testErrors(t, w, jane.ref) })
 	t.Run("descriptions", func(t *testing.T) { testDescriptions(t, w, jane.ref) })
-	t.Run("extensions", func(t *testing.T) {
-		w.ask("dispatchObjectMethod", jane.ref, "extend", "PosixUser")
-		w.ask("dispatchObjectMethod", jane.ref, "extend", "PosixUser")
-		for name, value := range map[string]any{"homeDirectory": "/home/jane", "uidNumber": 1000, "gidNumber": 1000} {
-			w.ask("setObjectProperty", jane.ref, name, value)
-		}
-		w.ask("dispatchObjectMethod", jane.ref, "commit")
-		if got := w.object("getObject", []any{id})["extensions"]; !reflect.DeepEqual(got, []any{"PosixUser"}) {
-			t.Errorf("extensions %v", got)
-		}
-		w.ask("dispatchObjectMethod", jane.ref, "retract", "PosixUser")
-		w.ask("dispatchObjectMethod", jane.ref, "commit")
-		if got := w.ask("dispatchObjectMethod", jane.ref, "get_extension_types"); member(t, got, "PosixUser") != false {
-			t.Errorf("extension types %v", got)
-		}
-	})
-	t.Run("references belong to their session", func(t *testing.T) {
-		err := w.fails(clacks.NotFound, "getObjectProperty", []any{jane.ref, "sn"}) // HTTP Basic, same user
-		if !strings.Contains(err.Error(), "no open object") {
-			t.Error(err)
-		}
-	})
-	t.Run("move", func(t *testing.T) {
-		w.call("createObject", map[string]any{"type": "OrganizationalUnit", "base": base, "attributes": map[string]any{"ou": "dept"}})
-		w.call("createObject", map[string]any{"type": "PeopleContainer", "base": "ou=dept," + base})
-		w.ask("dispatchObjectMethod", jane.ref, "move", "ou=people,ou=dept,"+base)
-		if got := w.ask("dispatchObjectMethod", jane.ref, "get_dn"); got != "cn=Jane Doe,ou=people,ou=dept,"+base {
-			t.Errorf("moved to %v", got)
-		}
-	})
-	t.Run("close", func(t *testing.T) {
-		w.ask("continueObjectEditing", jane.ref)
-		w.ask("closeObject", jane.ref)
-		w.ask("closeObject", jane.ref)
-		if code, _ := w.failure("getObjectProperty", jane.ref, "sn"); code != "REFERENCE_NOT_FOUND" {
-			t.Errorf("closed and still there: %v", code)
-		}
-	})
+	t.Run("extensions", func(t *testing.T) { testExtensions(t, w, jane.ref, id) })
+	t.Run("references belong to their session", func(t *testing.T) { testReferencesBelongToTheirSession(t, w, jane.ref) })
+	t.Run("move", func(t *testing.T) { testMove(t, w, jane.ref) })
+	t.Run("close", func(t *testing.T) { testClose(t, w, jane.ref) })
 	if got := w.ask("removeObject", "object", id); got != true {
 		t.Errorf("removeObject answers %v", got)
+	}
+}
+
+func testProperties(t *testing.T, w *world, ref string, id string) {
+	for name, value := range map[string]any{"sn": "Roe", "birthday": scalar("datetime.date", "1991-01-01"), "mail": []any{"a@x.net", "b@x.net"},
+		"hired": scalar("datetime.datetime", "2021-05-06 07:08:09"), "jpegPhoto": scalar("json.Binary", "REVG"), "floor": 4} {
+		if got := w.ask("setObjectProperty", ref, name, value); got != nil {
+			t.Errorf("setObjectProperty answers %v", got)
+		}
+		got := w.ask("getObjectProperty", ref, name)
+		if n, ok := value.(int); ok {
+			value = json.Number(jsonNumber(int64(n)))
+		}
+		if !reflect.DeepEqual(got, value) {
+			t.Errorf("%s is %v, was set to %v", name, got, value)
+		}
+	}
+	if sn := member(t, w.call("getObject", []any{id}), "attributes", "sn"); sn != "Doe" {
+		t.Errorf("written before the commit: %v", sn)
+	}
+	for range 2 { // it may arrive twice
+		if got := w.ask("dispatchObjectMethod", ref, "commit"); got != nil {
+			t.Errorf("commit answers %v", got)
+		}
+	}
+	got := member(t, w.call("getObject", []any{id}), "attributes").(map[string]any)
+	if got["sn"] != "Roe" || got["birthday"] != "1991-01-01" || got["hired"] != "2021-05-06T07:08:09Z" || got["jpegPhoto"] != "REVG" {
+		t.Errorf("after the commit: %v", got)
+	}
+}
+
+func testErrors(t *testing.T, w *world, ref string) {
+	tests := []struct {
+		method string
+		params []any
+		code   any
+		topic  any
+	}{
+		{"setObjectProperty", []any{ref, "nosuch", "x"}, "PROPERTY_NOT_FOUND", "nosuch"},
+		{"getObjectProperty", []any{ref, "nosuch"}, "PROPERTY_NOT_FOUND", "nosuch"},
+		{"setObjectProperty", []any{ref, "floor", "x"}, clacks.CodeCheck, "floor"},
+		{"setObjectProperty", []any{ref, "birthday", scalar("datetime.date", "soon")}, clacks.CodeCheck, "birthday"},
+		{"setObjectProperty", []any{ref}, clacks.CodeMandatory, "name"},
+		{"getObjectProperty", []any{"00000000-0000-0000-0000-000000000000", "sn"}, "REFERENCE_NOT_FOUND", "ref"},
+		{"dispatchObjectMethod", []any{ref, "comit"}, "METHOD_NOT_FOUND", "method"},
+		{"dispatchObjectMethod", []any{ref, "extend"}, clacks.CodeMandatory, "extension"},
+		{"dispatchObjectMethod", []any{ref, "extend", 7}, clacks.CodeCheck, "extension"},
+		{"openObject", []any{"nooid", "x"}, "OID_NOT_FOUND", "oid"},
+		{"openObject", []any{"object"}, clacks.CodeMandatory, "dn"},
+		{"openObject", []any{"object", "cn=nope," + base}, "NOT_FOUND", nil},
+		{"removeObject", []any{"object", "cn=nope," + base}, "NOT_FOUND", nil},
+		{"search", []any{base, "BAD", "x"}, "INVALID_SEARCH_SCOPE", "scope"},
+		{"search", []any{}, clacks.CodeMandatory, "base"},
+	}
+	for _, test := range tests {
+		if code, topic := w.failure(test.method, test.params...); code != test.code || topic != test.topic {
+			t.Errorf("%s %v: %v %v", test.method, test.params, code, topic)
+		}
+	}
+	w.ask("setObjectProperty", ref, "sn", nil)
+	if code, topic := w.failure("dispatchObjectMethod", ref, "commit"); code != clacks.CodeMandatory || topic != "sn" {
+		t.Errorf("a commit without a mandatory attribute: %v %v", code, topic)
+	}
+	if sn := w.ask("reloadObject", ref); proxyOf(t, sn).values["sn"] != "Roe" {
+		t.Errorf("reloaded: %v", sn)
+	}
+}
+
+func testExtensions(t *testing.T, w *world, ref string, id string) {
+	w.ask("dispatchObjectMethod", ref, "extend", "PosixUser")
+	w.ask("dispatchObjectMethod", ref, "extend", "PosixUser")
+	for name, value := range map[string]any{"homeDirectory": "/home/jane", "uidNumber": 1000, "gidNumber": 1000} {
+		w.ask("setObjectProperty", ref, name, value)
+	}
+	w.ask("dispatchObjectMethod", ref, "commit")
+	if got := w.object("getObject", []any{id})["extensions"]; !reflect.DeepEqual(got, []any{"PosixUser"}) {
+		t.Errorf("extensions %v", got)
+	}
+	w.ask("dispatchObjectMethod", ref, "retract", "PosixUser")
+	w.ask("dispatchObjectMethod", ref, "commit")
+	if got := w.ask("dispatchObjectMethod", ref, "get_extension_types"); member(t, got, "PosixUser") != false {
+		t.Errorf("extension types %v", got)
+	}
+}
+
+func testReferencesBelongToTheirSession(t *testing.T, w *world, ref string) {
+	err := w.errorOf(clacks.NotFound, "getObjectProperty", []any{ref, "sn"}) // HTTP Basic, same user
+	if !strings.Contains(err.Error(), "no open object") {
+		t.Error(err)
+	}
+}
+
+func testMove(t *testing.T, w *world, ref string) {
+	w.call("createObject", map[string]any{"type": "OrganizationalUnit", "base": base, "attributes": map[string]any{"ou": "dept"}})
+	w.call("createObject", map[string]any{"type": "PeopleContainer", "base": "ou=dept," + base})
+	w.ask("dispatchObjectMethod", ref, "move", "ou=people,ou=dept,"+base)
+	if got := w.ask("dispatchObjectMethod", ref, "get_dn"); got != "cn=Jane Doe,ou=people,ou=dept,"+base {
+		t.Errorf("moved to %v", got)
+	}
+}
+
+func testClose(t *testing.T, w *world, ref string) {
+	w.ask("continueObjectEditing", ref)
+	w.ask("closeObject", ref)
+	w.ask("closeObject", ref)
+	if code, _ := w.failure("getObjectProperty", ref, "sn"); code != "REFERENCE_NOT_FOUND" {
+		t.Errorf("closed and still there: %v", code)
 	}
 }
 
@@ -288,5 +301,36 @@ func TestLogoutClosesObjects(t *testing.T) {
 	w.login()
 	if code, _ := w.failure("getObjectProperty", open.ref, "sn"); code != "REFERENCE_NOT_FOUND" {
 		t.Errorf("a reference outlived its session: %v", code)
+	}
+}
+
+// Requests for one object may come twice, at once and out of order: each is whole, and the last commit has all of them.
+func TestRequestsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.login()
+	id := w.jane()["uuid"]
+	open := proxyOf(t, w.ask("openObject", "object", id))
+	attributes := []string{"title", "initials", "o", "ou", "roomNumber", "street", "l", "st"}
+	var group sync.WaitGroup
+	for _, name := range attributes {
+		for range 2 {
+			group.Go(func() { w.ask("setObjectProperty", open.ref, name, name+"!") })
+		}
+		group.Go(func() { w.ask("getObjectProperty", open.ref, name) })
+	}
+	group.Wait()
+	for range 4 {
+		group.Go(func() { w.ask("dispatchObjectMethod", open.ref, "commit") })
+	}
+	group.Wait()
+	got := member(t, w.call("getObject", []any{id}), "attributes").(map[string]any)
+	for _, name := range attributes {
+		value := got[name]
+		if list, ok := value.([]any); ok && len(list) == 1 {
+			value = list[0]
+		}
+		if value != name+"!" {
+			t.Errorf("%s is %v", name, got[name])
+		}
 	}
 }

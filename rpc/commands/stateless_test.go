@@ -37,67 +37,79 @@ func TestStateless(t *testing.T) {
 		t.Errorf("some attributes: %v", part["attributes"])
 	}
 
-	t.Run("update", func(t *testing.T) {
-		changed := w.object("updateObject", map[string]any{"id": id, "version": jane["version"], "changes": map[string]any{
-			"sn": "Roe", "mail": map[string]any{"add": []string{"j@example.net"}}, "floor": nil}})
-		if changed["sequence"] != json.Number("3") || changed["version"] == jane["version"] {
-			t.Errorf("%v", changed)
-		}
-		got := w.object("getObject", []any{id, []string{"sn", "mail", "floor"}})["attributes"]
-		if !reflect.DeepEqual(got, map[string]any{"sn": "Roe", "mail": []any{"jane@example.net", "j@example.net"}}) {
-			t.Errorf("%v", got)
-		}
-		w.fails(clacks.Conflict, "updateObject", map[string]any{"id": id, "version": jane["version"], "changes": map[string]any{"sn": "x"}})
-		// by position, in the order of the table of commands
-		w.call("updateObject", []any{id, map[string]any{"sn": "Doe"}, nil, nil, nil, true})
-		if sn := member(t, w.call("getObject", []any{id}), "attributes", "sn"); sn != "Roe" {
-			t.Errorf("a dry run changed sn to %v", sn)
-		}
-	})
-	t.Run("idempotency", func(t *testing.T) {
-		params := map[string]any{"id": id, "changes": map[string]any{"title": "Dr."}, "idempotencyKey": "k1"}
-		if first, second := w.object("updateObject", params), w.object("updateObject", params); !reflect.DeepEqual(first, second) {
-			t.Errorf("%v, then %v", first, second)
-		}
-	})
-	t.Run("dry run", func(t *testing.T) {
-		plan := w.object("createObject", map[string]any{"type": "User", "base": "ou=people," + base, "dryRun": true,
-			"attributes": map[string]any{"uid": "x", "cn": "x", "sn": "x", "givenName": "x", "userPassword": "topsecret"}})
-		text, err := json.Marshal(plan)
-		if err != nil || strings.Contains(string(text), "topsecret") || len(member(t, plan, "plan", "steps").([]any)) == 0 {
-			t.Errorf("%s", text)
-		}
-	})
-	t.Run("search", func(t *testing.T) {
-		page := w.object("searchObjects", map[string]any{"type": "User", "filter": map[string]any{"uid": "jane"}, "attributes": []string{"cn"}, "total": true})
-		if page["total"] != json.Number("1") || member(t, page, "objects", 0, "attributes", "cn") != "Jane Doe" {
-			t.Errorf("%v", page)
-		}
-		page = w.object("searchObjects", map[string]any{"query": "mail = 'j@example.net'"})
-		if _, counted := page["total"]; counted || len(page["objects"].([]any)) != 1 {
-			t.Errorf("%v", page)
-		}
-		err := w.fails(clacks.Invalid, "searchObjects", map[string]any{"query": "mail = ("})
-		var e *client.Error
-		if !errors.As(err, &e) || e.Data.Attribute != "query" || !strings.Contains(e.Data.Fields[0].Reason, "line 1, column") {
-			t.Errorf("%+v", e.Data)
-		}
-	})
-	t.Run("move", func(t *testing.T) {
-		w.fails(clacks.Invalid, "moveObject", []any{id})
-		moved := w.object("moveObject", map[string]any{"id": id, "rdn": "cn=Jane Roe"})
-		if moved["dn"] != "cn=Jane Roe,ou=people,"+base {
-			t.Errorf("%v", moved)
-		}
-	})
-	t.Run("delete", func(t *testing.T) {
-		w.fails(clacks.InUse, "deleteObject", []any{"ou=people," + base})
-		if gone := w.object("deleteObject", map[string]any{"id": id}); len(gone) != 1 || gone["sequence"] == nil {
-			t.Errorf("%v", gone)
-		}
-		w.fails(clacks.NotFound, "getObject", []any{id})
-		w.call("deleteObject", []any{"ou=people," + base, true})
-	})
+	t.Run("update", func(t *testing.T) { testUpdate(t, w, id, jane) })
+	t.Run("idempotency", func(t *testing.T) { testIdempotency(t, w, id) })
+	t.Run("dry run", func(t *testing.T) { testDryRun(t, w) })
+	t.Run("search", func(t *testing.T) { testSearch(t, w) })
+	t.Run("move", func(t *testing.T) { testMoveObject(t, w, id) })
+	t.Run("delete", func(t *testing.T) { testDelete(t, w, id) })
+}
+
+func testUpdate(t *testing.T, w *world, id string, jane map[string]any) {
+	changed := w.object("updateObject", map[string]any{"id": id, "version": jane["version"], "changes": map[string]any{
+		"sn": "Roe", "mail": map[string]any{"add": []string{"j@example.net"}}, "floor": nil}})
+	if changed["sequence"] != json.Number("3") || changed["version"] == jane["version"] {
+		t.Errorf("%v", changed)
+	}
+	got := w.object("getObject", []any{id, []string{"sn", "mail", "floor"}})["attributes"]
+	if !reflect.DeepEqual(got, map[string]any{"sn": "Roe", "mail": []any{"jane@example.net", "j@example.net"}}) {
+		t.Errorf("%v", got)
+	}
+	w.fails(clacks.Conflict, "updateObject", map[string]any{"id": id, "version": jane["version"], "changes": map[string]any{"sn": "x"}})
+	// by position, in the order of the table of commands
+	w.call("updateObject", []any{id, map[string]any{"sn": "Doe"}, nil, nil, nil, true})
+	if sn := member(t, w.call("getObject", []any{id}), "attributes", "sn"); sn != "Roe" {
+		t.Errorf("a dry run changed sn to %v", sn)
+	}
+}
+
+func testIdempotency(t *testing.T, w *world, id string) {
+	params := map[string]any{"id": id, "changes": map[string]any{"title": "Dr."}, "idempotencyKey": "k1"}
+	if first, second := w.object("updateObject", params), w.object("updateObject", params); !reflect.DeepEqual(first, second) {
+		t.Errorf("%v, then %v", first, second)
+	}
+}
+
+func testDryRun(t *testing.T, w *world) {
+	plan := w.object("createObject", map[string]any{"type": "User", "base": "ou=people," + base, "dryRun": true,
+		"attributes": map[string]any{"uid": "x", "cn": "x", "sn": "x", "givenName": "x", "userPassword": "topsecret"}})
+	text, err := json.Marshal(plan)
+	if err != nil || strings.Contains(string(text), "topsecret") || len(member(t, plan, "plan", "steps").([]any)) == 0 {
+		t.Errorf("%s", text)
+	}
+}
+
+func testSearch(t *testing.T, w *world) {
+	page := w.object("searchObjects", map[string]any{"type": "User", "filter": map[string]any{"uid": "jane"}, "attributes": []string{"cn"}, "total": true})
+	if page["total"] != json.Number("1") || member(t, page, "objects", 0, "attributes", "cn") != "Jane Doe" {
+		t.Errorf("%v", page)
+	}
+	page = w.object("searchObjects", map[string]any{"query": "mail = 'j@example.net'"})
+	if _, counted := page["total"]; counted || len(page["objects"].([]any)) != 1 {
+		t.Errorf("%v", page)
+	}
+	err := w.errorOf(clacks.Invalid, "searchObjects", map[string]any{"query": "mail = ("})
+	var e *client.Error
+	if !errors.As(err, &e) || e.Data.Attribute != "query" || !strings.Contains(e.Data.Fields[0].Reason, "line 1, column") {
+		t.Errorf("%+v", e.Data)
+	}
+}
+
+func testMoveObject(t *testing.T, w *world, id string) {
+	w.fails(clacks.Invalid, "moveObject", []any{id})
+	moved := w.object("moveObject", map[string]any{"id": id, "rdn": "cn=Jane Roe"})
+	if moved["dn"] != "cn=Jane Roe,ou=people,"+base {
+		t.Errorf("%v", moved)
+	}
+}
+
+func testDelete(t *testing.T, w *world, id string) {
+	w.fails(clacks.InUse, "deleteObject", []any{"ou=people," + base})
+	if gone := w.object("deleteObject", map[string]any{"id": id}); len(gone) != 1 || gone["sequence"] == nil {
+		t.Errorf("%v", gone)
+	}
+	w.fails(clacks.NotFound, "getObject", []any{id})
+	w.call("deleteObject", []any{"ou=people," + base, true})
 }
 
 func TestStatelessErrors(t *testing.T) {
@@ -124,7 +136,7 @@ func TestStatelessErrors(t *testing.T) {
 		{"sendEvent", []any{"<!DOCTYPE a><Event xmlns='http://www.gonicus.de/Events'><BackendChange/></Event>"}, clacks.Invalid, "", ""},
 	}
 	for _, test := range tests {
-		err := w.fails(test.kind, test.method, test.params)
+		err := w.errorOf(test.kind, test.method, test.params)
 		var e *clacks.Error
 		if !errors.As(err, &e) {
 			t.Fatal(err)

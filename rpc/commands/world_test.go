@@ -143,8 +143,14 @@ func (w *world) object(method string, params any) map[string]any {
 	return answer
 }
 
-// fails wants a command to fail with a kind, and returns the error.
-func (w *world) fails(kind clacks.Kind, method string, params any) error {
+// fails wants a command to fail with a kind.
+func (w *world) fails(kind clacks.Kind, method string, params any) {
+	w.t.Helper()
+	_ = w.errorOf(kind, method, params)
+}
+
+// errorOf is the error of a command that is wanted to fail with a kind.
+func (w *world) errorOf(kind clacks.Kind, method string, params any) error {
 	w.t.Helper()
 	raw, err := w.admin.Call(w.t.Context(), method, params)
 	if err == nil || clacks.KindOf(err) != kind {

@@ -207,7 +207,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /events/xml", s.getEventsXML)
 	mux.HandleFunc("GET /healthz", s.getHealth)
 	mux.HandleFunc("GET /readyz", s.getReady)
-	mux.Handle("GET /metrics", s.options.Metrics.handler())
+	mux.HandleFunc("GET /metrics", s.getMetrics)
 	return s.guard(mux)
 }
 

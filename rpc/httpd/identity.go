@@ -24,6 +24,9 @@ const checkTime = 20 * time.Second
 // maxCredential bounds a name or a password in bytes: a hash of more would be work for nothing.
 const maxCredential = 1024
 
+// basicSession begins the names by which the open objects and errors of HTTP Basic users are kept.
+const basicSession = "basic:"
+
 // identity is who asks, and how he proved it.
 type identity struct {
 	user    access.User
@@ -66,7 +69,7 @@ func (s *Server) identifyHeader(r *http.Request, header string) (identity, error
 	switch strings.ToLower(scheme) {
 	case "basic":
 		user, err := s.identifyBasic(r)
-		return identity{user: user, session: "basic:" + user.ID, header: true}, err
+		return identity{user: user, session: basicSession + user.ID, header: true}, err
 	case "bearer":
 		record, ok, err := s.sessions.find(r.Context(), strings.TrimSpace(value))
 		if err != nil {
@@ -265,16 +268,15 @@ func (q *requestSession) Logout(ctx context.Context) error {
 	return q.endOwn(ctx)
 }
 
-// endOwn ends the session that the request came with.
+// endOwn ends the session that the request came with. Users of HTTP Basic have none: what they opened is shared by all
+// their programs, and ends for want of use.
 func (q *requestSession) endOwn(ctx context.Context) error {
 	id := q.who.session
-	if id == "" {
+	if id == "" || strings.HasPrefix(id, basicSession) {
 		return nil
 	}
-	if !strings.HasPrefix(id, "basic:") {
-		if err := q.server.sessions.end(ctx, id); err != nil {
-			return err
-		}
+	if err := q.server.sessions.end(ctx, id); err != nil {
+		return err
 	}
 	if q.server.options.SessionEnded != nil {
 		q.server.options.SessionEnded(id)

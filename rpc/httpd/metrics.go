@@ -85,6 +85,7 @@ func (m *Metrics) watch(s *Server) {
 	)
 }
 
-func (m *Metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.options.Limits.Write)) // not every writer has deadlines: tests
+	promhttp.HandlerFor(s.options.Metrics.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 }

@@ -38,20 +38,21 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, older bool) {
 		s.refuseIdentity(w, r, err)
 		return
 	}
-	select {
-	case s.running <- struct{}{}:
-		defer func() { <-s.running }()
-	default:
-		w.Header().Set("Retry-After", "1")
-		s.refuse(w, http.StatusServiceUnavailable, clacks.E(clacks.Unavailable, "httpd.post", "too many requests at once, try again"))
-		return
-	}
 	request, ok := s.read(w, r, who)
 	if !ok {
 		return
 	}
 	if !older && s.needsToken(who, request) && !s.validToken(r.Header.Get(tokenHeader)) {
 		s.refuse(w, http.StatusForbidden, clacks.E(clacks.Denied, "httpd.xsrf", "the header %s is missing or not valid", tokenHeader))
+		return
+	}
+	// A slot is taken for the work only: somebody who sends slowly must not keep others from it.
+	select {
+	case s.running <- struct{}{}:
+		defer func() { <-s.running }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		s.refuse(w, http.StatusServiceUnavailable, clacks.E(clacks.Unavailable, "httpd.post", "too many requests at once, try again"))
 		return
 	}
 	s.run(w, r, who, request, older)

@@ -25,6 +25,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	limits := s.options.Limits
 	// Commands outlive the context that ends the serving: they are given the time of grace.
 	commands, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
 	defer cancel()
 	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: limits.ReadHeader, ReadTimeout: limits.Read,
 		IdleTimeout: limits.Idle, MaxHeaderBytes: maxHeader, BaseContext: func(net.Listener) context.Context { return commands },
@@ -36,7 +38,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		server.TLSConfig = config
 		listener = tls.NewListener(listener, config)
 	}
-	go s.sweep(commands)
+	sweeping.Go(func() { s.sweep(commands) })
 
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

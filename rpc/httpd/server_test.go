@@ -2,9 +2,11 @@ package httpd
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -252,4 +254,39 @@ func TestRoutes(t *testing.T) {
 	if got.header.Get("X-Content-Type-Options") != "nosniff" || got.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers %v", got.header)
 	}
+}
+
+// Over TLS the cookie is marked as such, a password may come from anywhere, and HTTP/2 is spoken.
+func TestTLS(t *testing.T) {
+	certified := httptest.NewTLSServer(http.NotFoundHandler())
+	defer certified.Close()
+	f := newFixture(t, func(o *Options) {
+		o.TLS = &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: tls.VersionTLS12}
+	})
+	url, _ := serving(t, f)
+	f.web.URL = strings.Replace(url, "http://", "https://", 1)
+	transport := certified.Client().Transport.(*http.Transport).Clone()
+	transport.ForceAttemptHTTP2 = true
+	defer transport.CloseIdleConnections()
+	f.client.Transport = transport
+	f.login("admin")
+	got := f.post("/rpc/clacks", `{"method":"login","params":["admin","tester"],"id":1}`)
+	if c := got.header.Get("Set-Cookie"); !strings.Contains(c, "; Secure") {
+		t.Errorf("cookie %s", c)
+	}
+	response, err := f.client.Get(f.web.URL + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.ProtoMajor != 2 {
+		t.Errorf("the protocol is %s", response.Proto)
+	}
+	stream := f.open("/events/xml", basic("admin", "tester"))
+	stream.want(message{id: "0"})
+	f.log.add(change("u1", "create", "cn=a", "", noon))
+	if m, ok := stream.next(); !ok || m.id != "1" {
+		t.Errorf("%+v over HTTP/2", m)
+	}
+	stream.close()
 }
