@@ -18,7 +18,8 @@ type Function struct {
 	Effect bool
 	Doc    string
 	// Call gets one sequence an argument and must not keep them. Its context ends with the evaluation. An error that is an
-	// *Error keeps its code and can be caught by the query; any other becomes FOER0000. Call must be safe for concurrent use.
+	// *Error keeps its code and can be caught by the query; any other becomes FOER0000. Call must be safe for concurrent
+	// use, and unless it has an effect it may be called once more to find the place of an error.
 	Call func(ctx context.Context, args []Sequence) (Sequence, error)
 }
 
