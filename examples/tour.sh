@@ -30,6 +30,7 @@ die() {
 }
 
 say "Start the service with the employees example"
+: >"$work/service.out"
 "$clacks" serve "$@" --data "$work/data" --http 127.0.0.1:0 \
   --definitions "$here/employees" --sql-schema "$here/employees/schema.sql" \
   >"$work/service.out" 2>"$work/service.log" &
@@ -54,8 +55,8 @@ say "Subscribe to changes of badge numbers"
 watcher=$!
 
 say "Create a place for people and one for groups, two users and a group of them"
-people=$(call --field dn createObject type=PeopleContainer base="$base" attributes:='{"ou":"people"}')
-groups=$(call --field dn createObject type=GroupContainer base="$base" attributes:='{"ou":"groups"}')
+people=$(call --field dn createObject type=PeopleContainer base="$base")
+groups=$(call --field dn createObject type=GroupContainer base="$base")
 call createObject type=User base="$people" attributes:='{
   "uid": "ada", "cn": "Ada Byron", "givenName": "Ada", "sn": "Byron", "mail": ["ada@example.net"],
   "badgeNumber": "B-1815", "costCenter": 4711, "phones": ["+44 20 1815", "+44 20 1852"]}'

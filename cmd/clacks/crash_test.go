@@ -186,9 +186,9 @@ func (c *crashTest) run(kills int) {
 // seed makes the containers and the anchor.
 func (c *crashTest) seed(s *service) {
 	var made struct{ DN string }
-	s.mustCall("createObject", map[string]any{"type": "PeopleContainer", "base": c.world.base, "attributes": map[string]any{"ou": "people"}}, &made)
+	s.mustCall("createObject", map[string]any{"type": "PeopleContainer", "base": c.world.base}, &made)
 	c.people = made.DN
-	s.mustCall("createObject", map[string]any{"type": "GroupContainer", "base": c.world.base, "attributes": map[string]any{"ou": "groups"}}, &made)
+	s.mustCall("createObject", map[string]any{"type": "GroupContainer", "base": c.world.base}, &made)
 	c.groups = made.DN
 	s.mustCall("createObject", map[string]any{"type": "User", "base": c.people, "attributes": person("anchor")}, &made)
 	c.anchor = made.DN

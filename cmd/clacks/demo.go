@@ -45,14 +45,14 @@ func (a *app) demo(ctx context.Context, env environment, address string) {
 // seed makes the demonstration's objects, unless the first of them is there.
 func (a *app) seed(ctx context.Context) error {
 	admin := access.User{ID: a.config.Admin.User, Admin: true}
-	people, err := a.make(ctx, admin, "PeopleContainer", a.config.Base, map[string]any{"ou": "people"})
+	people, err := a.make(ctx, admin, "PeopleContainer", a.config.Base, nil)
 	if clacks.IsKind(err, clacks.NotUnique) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	groups, err := a.make(ctx, admin, "GroupContainer", a.config.Base, map[string]any{"ou": "groups"})
+	groups, err := a.make(ctx, admin, "GroupContainer", a.config.Base, nil)
 	if err != nil {
 		return err
 	}
