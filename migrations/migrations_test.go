@@ -131,6 +131,12 @@ func TestUpConcurrently(t *testing.T) {
 	})
 }
 
+func TestUpOverOneConnection(t *testing.T) {
+	if err := Up(t.Context(), open(t, testservers.SharedPostgres(t).NewDatabase(t)+"&pool_max_conns=1")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestUpInMemory(t *testing.T) {
 	db := open(t, "sqlite::memory:")
 	if err := Up(t.Context(), db); err != nil {

@@ -16,6 +16,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -195,7 +196,13 @@ func (s *schema) operational(r *record, name string) (backends.Value, bool) {
 }
 
 // decoy is checked when there is no password to check, so that the time of the answer does not tell which names exist.
-var decoy, _ = password.Hash(password.Argon2, "decoy")
+var decoy = sync.OnceValue(func() string {
+	hash, err := password.Hash(password.Argon2, "decoy")
+	if err != nil {
+		return "" // checked like any other, only faster
+	}
+	return hash
+})
 
 // Bind checks the password of the entry named name. Values without a known scheme are compared as they are.
 func (b *Backend) Bind(ctx context.Context, name, secret string) error {
@@ -212,7 +219,7 @@ func (b *Backend) Bind(ctx context.Context, name, secret string) error {
 		stored = r.values("userpassword")
 	}
 	if len(stored) == 0 {
-		password.Verify(decoy, secret)
+		password.Verify(decoy(), secret)
 		return refused
 	}
 	for _, value := range stored {

@@ -114,8 +114,8 @@ func (p *postgres) query(ctx context.Context, sql string, args []any, row RowFun
 // exec sends everything at once; the server makes it one transaction, since there is one Sync behind it, and commits at
 // the Sync (PostgreSQL, "Pipelining").
 func (p *postgres) exec(ctx context.Context, statements []Statement) ([]Result, error) {
-	if !p.canGuard(statements) {
-		return p.execChecked(ctx, statements)
+	if !p.atOnce(statements) {
+		return p.execInSteps(ctx, statements)
 	}
 	conn, err := p.acquire(ctx)
 	if err != nil {
@@ -125,8 +125,8 @@ func (p *postgres) exec(ctx context.Context, statements []Statement) ([]Result, 
 	return p.run(ctx, conn, batch{statements: statements, guard: true, implicit: true})
 }
 
-// execChecked is exec for row-count checks that only this side can make: before the commit is sent.
-func (p *postgres) execChecked(ctx context.Context, statements []Statement) ([]Result, error) {
+// execInSteps is exec for what cannot travel together with its commit.
+func (p *postgres) execInSteps(ctx context.Context, statements []Statement) ([]Result, error) {
 	t := &postgresTx{db: p}
 	results, err := t.exec(ctx, statements)
 	if err == nil {
@@ -139,14 +139,25 @@ func (p *postgres) execChecked(ctx context.Context, statements []Statement) ([]R
 	return results, nil
 }
 
-// canGuard reports whether all row-count checks can be made by the server.
-func (p *postgres) canGuard(statements []Statement) bool {
+// atOnce reports whether the statements can travel together with the commit: the server can make all row-count checks,
+// and none defines what another needs.
+func (p *postgres) atOnce(statements []Statement) bool {
 	for i := range statements {
 		if statements[i].Rows != 0 && p.texts.get(statements[i].SQL).guarded == "" {
 			return false
 		}
 	}
-	return true
+	return len(statements) == 1 || !p.define(statements)
+}
+
+// define reports whether a statement makes or changes a table. The texts of a batch are parsed before any of them runs.
+func (p *postgres) define(statements []Statement) bool {
+	for i := range statements {
+		if p.texts.get(statements[i].SQL).defines {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *postgres) begin(context.Context) (transaction, error) { return &postgresTx{db: p}, nil }
@@ -297,7 +308,31 @@ func (t *postgresTx) exec(ctx context.Context, statements []Statement) ([]Result
 	if err != nil {
 		return nil, err
 	}
-	return t.db.run(ctx, t.conn, batch{begin: begin, statements: statements})
+	if len(statements) == 1 || !t.db.define(statements) {
+		return t.db.run(ctx, t.conn, batch{begin: begin, statements: statements})
+	}
+	results := make([]Result, 0, len(statements))
+	for i := range statements {
+		one, err := t.db.run(ctx, t.conn, batch{begin: begin && i == 0, statements: statements[i : i+1]})
+		if err != nil {
+			return nil, shifted(err, i)
+		}
+		results = append(results, one...)
+	}
+	return results, nil
+}
+
+// shifted gives an error of a single statement that statement's place among all.
+func shifted(err error, by int) error {
+	var rows *RowsError
+	if errors.As(err, &rows) {
+		rows.Index += by
+	}
+	var violated *ConstraintError
+	if errors.As(err, &violated) {
+		violated.Index += by
+	}
+	return err
 }
 
 func (t *postgresTx) query(ctx context.Context, sql string, args []any, row RowFunc) error {
@@ -337,7 +372,7 @@ func (t *postgresTx) commit(ctx context.Context, statements []Statement) ([]Resu
 	if t.conn == nil && len(statements) == 0 {
 		return nil, nil
 	}
-	if !t.db.canGuard(statements) {
+	if !t.db.atOnce(statements) {
 		results, err := t.exec(ctx, statements)
 		if err != nil {
 			return nil, err

@@ -29,8 +29,7 @@ const (
 	PostgreSQL Dialect = "postgres"
 )
 
-// Statement is one SQL statement. Placeholders are "?" in both dialects (a "?" inside quotes is left alone). It may not
-// use a table that an earlier statement of the same call makes.
+// Statement is one SQL statement. Placeholders are "?" in both dialects (a "?" inside quotes is left alone).
 type Statement struct {
 	SQL  string
 	Args []any
@@ -160,8 +159,8 @@ func (db *DB) Ping(ctx context.Context) error { return db.engine.ping(ctx) }
 // Close closes all connections; it waits for transactions in progress. Nothing may be begun after it.
 func (db *DB) Close() error { return db.engine.close() }
 
-// Exec runs the statements as one committed transaction, in one round trip on PostgreSQL (in three when a statement with
-// a row-count check begins with WITH). No statements are no transaction.
+// Exec runs the statements as one committed transaction, in one round trip on PostgreSQL (in more when a statement with
+// a row-count check begins with WITH, or when there is DDL among them). No statements are no transaction.
 func (db *DB) Exec(ctx context.Context, statements ...Statement) ([]Result, error) {
 	if len(statements) == 0 {
 		return nil, nil
@@ -221,8 +220,8 @@ func (tx *Tx) Query(ctx context.Context, sql string, args []any, row RowFunc) er
 	return err
 }
 
-// Commit runs last statements and commits, in one round trip on PostgreSQL (in two when one of them with a row-count
-// check begins with WITH). clacks.InDoubt means that the commit was sent and its outcome is not known. After any other
+// Commit runs last statements and commits, in one round trip on PostgreSQL (in more when one of them with a row-count
+// check begins with WITH, or when there is DDL among them). clacks.InDoubt means that the commit was sent and its outcome is not known. After any other
 // error nothing of the transaction has happened. Either way it has ended.
 func (tx *Tx) Commit(ctx context.Context, statements ...Statement) ([]Result, error) {
 	if tx.done || tx.failed {

@@ -487,6 +487,25 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestDefineAndUse makes a table and fills it in one transaction.
+func TestDefineAndUse(t *testing.T) {
+	both(t, func(t *testing.T, db *store.DB) {
+		make := store.Statement{SQL: "CREATE TABLE made (id BIGINT PRIMARY KEY)"}
+		fill := store.Statement{SQL: "INSERT INTO made VALUES (?)", Args: []any{int64(1)}, Rows: 1}
+		var violated *store.ConstraintError
+		if _, err := db.Exec(t.Context(), make, fill, fill); !errors.As(err, &violated) || violated.Index != 2 {
+			t.Errorf("a duplicate: %v", err)
+		}
+		if results, err := db.Exec(t.Context(), make, fill); err != nil || len(results) != 2 {
+			t.Errorf("%v, %v", results, err)
+		}
+		if _, err := begin(t, db).Commit(t.Context(), store.Statement{SQL: "ALTER TABLE made ADD COLUMN n BIGINT"},
+			store.Statement{SQL: "UPDATE made SET n = 1", Rows: 1}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestClosed(t *testing.T) {
 	both(t, func(t *testing.T, db *store.DB) {
 		if err := db.Close(); err != nil {

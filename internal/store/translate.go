@@ -9,6 +9,8 @@ import (
 // translation is what PostgreSQL is sent for one text of a Statement.
 type translation struct {
 	plain string // with $1, $2, ... for ?
+	// defines: it is none of the statements that read and write rows, so those behind it may need what it makes.
+	defines bool
 	// guarded is plain wrapped so that the server itself fails it when the number of rows is not that of one parameter
 	// more; "" when it cannot be wrapped.
 	guarded string
@@ -56,7 +58,10 @@ func translate(sql string) *translation {
 			s.text += " RETURNING 1"
 		}
 	case "select", "values":
+	case "with":
+		return t
 	default:
+		t.defines = true
 		return t
 	}
 	check := "CASE WHEN count(*) = $" + strconv.Itoa(s.placeholders+1) + "::bigint THEN "
