@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"clacks"
@@ -35,6 +36,7 @@ import (
 type app struct {
 	config    *Config
 	log       *slog.Logger
+	lock      *os.File
 	state     *store.DB
 	backends  map[string]backends.Backend
 	databases map[string]*store.DB // of the sql backends
@@ -56,51 +58,85 @@ func build(ctx context.Context, config *Config, log *slog.Logger) (*app, error) 
 		return nil, err
 	}
 	var err error
-	if a.key, err = stateKey(config); err != nil {
+	if a.lock, err = lockData(config); err != nil {
 		return nil, err
 	}
+	if err := a.assemble(ctx); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// assemble is build inside the locked data folder; what it opened before an error is closed by its caller.
+func (a *app) assemble(ctx context.Context) error {
+	config := a.config
+	var err error
+	if a.key, err = stateKey(config); err != nil {
+		return err
+	}
 	if a.admin, a.adminAt, err = adminPassword(config); err != nil {
-		return nil, fmt.Errorf("the administrator's password: %w", err)
+		return fmt.Errorf("the administrator's password: %w", err)
 	}
 	late := &lateLookup{}
 	set, err := a.compile(late)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := a.open(ctx); err != nil {
-		a.close()
-		return nil, err
+		return err
 	}
 	schemas, err := events.LoadSchemas(config.Events.Schemas...)
 	if err != nil {
-		a.close()
-		return nil, err
+		return err
 	}
-	a.events, err = events.Open(a.state, schemas, events.WithDomain(config.Domain), events.WithPolicy(access.Static{}), events.WithLogger(log))
+	a.events, err = events.Open(a.state, schemas, events.WithDomain(config.Domain), events.WithPolicy(access.Static{}), events.WithLogger(a.log))
 	if err != nil {
-		a.close()
-		return nil, err
+		return err
+	}
+	name, err := owner(config)
+	if err != nil {
+		return err
 	}
 	a.objects, err = objects.New(objects.Config{
 		Mappings: set, Backends: a.backends, State: a.state, Recorder: a.events, Policy: access.Static{},
-		Base: config.Base, Key: a.key, Owner: owner(), Log: log,
+		Base: config.Base, Key: a.key, Owner: name, Log: a.log,
 	})
 	if err != nil {
-		a.close()
-		return nil, err
+		return err
 	}
 	late.set(a.objects)
 	a.reason = httpd.Reason{Component: "start", Reason: "starting"}
-	return a, nil
+	return nil
 }
 
-// owner names this process in the journal; after a restart the former one counts as dead.
-func owner() string {
+// owner names the agent of this data folder in the journal. It stays the same over restarts: what its former process left
+// open is its own to end, at once, without waiting for that process to count as dead.
+func owner(config *Config) (string, error) {
+	path := filepath.Join(config.Data, "agent")
+	name, err := readSecret(path)
+	if !errors.Is(err, os.ErrNotExist) {
+		return name, err
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "localhost"
 	}
-	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), randomText(6))
+	name = host + "-" + randomText(9)
+	return name, writeOnce(path, name+"\n")
+}
+
+// lockData makes sure that no other process works on the data folder, until the lock is closed or the process ends.
+func lockData(config *Config) (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(config.Data, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return nil, fmt.Errorf("another process works on the data folder %s", config.Data)
+	}
+	return lock, nil
 }
 
 // compile compiles the definitions; warnings are logged, errors are all in the answer.
@@ -392,6 +428,7 @@ func (a *app) close() {
 	if a.state != nil {
 		_ = a.state.Close()
 	}
+	_ = a.lock.Close()
 }
 
 // lateLookup lets definitions be compiled before the object service that their functions ask exists.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ var operations = []operation{
 		name: "update", method: "updateObject", objectType: "User", prepare: member,
 		params: func(_ *crashTest, id, dn string) map[string]any {
 			return map[string]any{"id": dn, "changes": map[string]any{
-				"sn": "Changed", "badgeNumber": "C-" + id, "mail": []string{id + "@changed.example"},
+				"sn": "Changed", "badgeNumber": badge(), "mail": []string{id + "@changed.example"},
 				"phones": map[string]any{"add": []string{"3"}, "remove": []string{"1"}},
 			}}
 		},
@@ -115,10 +116,18 @@ var operations = []operation{
 	},
 }
 
+// badges number the badges of all people of a run.
+var badges atomic.Int64
+
+func badge() string {
+	n := badges.Add(1)
+	return fmt.Sprintf("%c-%04d", 'A'+n/10_000, n%10_000)
+}
+
 func person(id string) map[string]any {
 	return map[string]any{
 		"uid": id, "cn": "Person " + id, "givenName": "Person", "sn": id, "mail": []string{id + "@example.net"},
-		"badgeNumber": "B-" + id, "costCenter": 7, "phones": []string{"1", "2"},
+		"badgeNumber": badge(), "costCenter": 7, "phones": []string{"1", "2"},
 	}
 }
 

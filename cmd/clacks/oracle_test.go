@@ -205,13 +205,16 @@ func (w *world) compareRows(context string, model map[string]*replica) {
 	}
 }
 
-// eventsOf counts the events of one operation that concern objects of a type; of no type, all that remove something.
-func (w *world) eventsOf(operation, objectType string) int {
+// eventsOf counts the events of the operation with an idempotency key that concern objects of a type; of no type, all
+// that remove something.
+func (w *world) eventsOf(idempotencyKey, objectType string) int {
 	w.t.Helper()
+	const ofOperation = `SELECT event_id FROM clacks_events WHERE transaction_id IN
+		(SELECT operation FROM clacks_journal WHERE idempotency_key = ?) AND `
 	if objectType == "" {
-		return len(w.strings(`SELECT event_id FROM clacks_events WHERE transaction_id = ? AND change_type = 'remove'`, operation))
+		return len(w.strings(ofOperation+`change_type = 'remove'`, "admin/"+idempotencyKey))
 	}
-	return len(w.strings(`SELECT event_id FROM clacks_events WHERE transaction_id = ? AND object_type = ?`, operation, objectType))
+	return len(w.strings(ofOperation+`object_type = ?`, "admin/"+idempotencyKey, objectType))
 }
 
 func (w *world) strings(query string, args ...any) []string {
