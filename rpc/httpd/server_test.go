@@ -156,6 +156,29 @@ func TestConnectionsAreLimited(t *testing.T) {
 	}
 }
 
+// Whoever sends slowly does not keep others from working.
+func TestSlowSenderTakesNoSlot(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Limits.Requests = 1 })
+	url, _ := serving(t, f)
+	slow, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = slow.Close() }()
+	// The server asks for the body when it begins to read it: from then on it waits for it.
+	_, err = io.WriteString(slow, "POST /rpc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(slow, make([]byte, len("HTTP/1.1 100 Continue"))); err != nil {
+		t.Fatal(err)
+	}
+	f.web.URL = url
+	if got := f.post("/rpc", whoami, basic("admin", "tester")); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
 // A client that sends its header or its body slowly does not keep the server busy.
 func TestSlowRequestsAreCutOff(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.Limits.ReadHeader, o.Limits.Read = 30*time.Millisecond, 60*time.Millisecond })
