@@ -15,17 +15,24 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
 
 	"clacks/internal/failpoint"
 )
 
 const testPassword = "correct horse battery staple"
 
+// built says that binary was asked for.
+var built atomic.Bool
+
 // binary builds the program once a test run; crash tests need a process that can be killed.
 var binary = sync.OnceValues(func() (string, error) {
+	built.Store(true)
 	dir, err := os.MkdirTemp("", "clacks-test-")
 	if err != nil {
 		return "", err
@@ -42,12 +49,23 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// TestMain lets scripts and manuals run the program as "clacks": this test binary under that name.
 func TestMain(m *testing.M) {
-	status := m.Run()
-	if path, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	testscript.Main(cleaner{m}, map[string]func(){"clacks": main})
+}
+
+// cleaner removes the program after all tests, if one of them built it.
+type cleaner struct{ *testing.M }
+
+// Run implements testscript.TestingM.
+func (c cleaner) Run() int {
+	status := c.M.Run()
+	if built.Load() {
+		if path, err := binary(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(path))
+		}
 	}
-	os.Exit(status)
+	return status
 }
 
 // service is a running clacks process.
