@@ -193,7 +193,8 @@ func (l *loader) linkChain(d *declaration, a *declared, chain FilterChain) {
 
 func (l *loader) linkCondition(d *declaration, a *declared, c *Condition) {
 	switch {
-	case c == nil:
+	case c == nil || c.Operator == "" && c.Name == "":
+		// An incomplete condition has been reported by its shape.
 	case c.Operator != "":
 		l.linkCondition(d, a, c.Left)
 		l.linkCondition(d, a, c.Right)

@@ -120,7 +120,8 @@ func (a *app) door() (*httpd.Server, error) {
 	}
 	limits := httpd.Limits{Grace: a.config.HTTP.Grace}
 	options := httpd.Options{
-		Registry: registry, Authenticator: a.authenticator(), Events: httpd.Events(a.events), Ready: a.reasons, Metrics: metrics,
+		Registry: registry, Authenticator: a.authenticator(), Sessions: httpd.NewSQLSessions(a.state),
+		SessionEnded: a.objects.CloseSessions, Events: httpd.Events(a.events), Ready: a.reasons, Metrics: metrics,
 		Secret: a.key, PlainBasic: a.config.HTTP.PlainBasic, Limits: limits, Log: a.log,
 	}
 	if a.config.HTTP.Certificate != "" {
