@@ -174,7 +174,7 @@ func (a *Attribute) unavailable(format string, args ...any) {
 
 func (l *loader) linkChain(d *declaration, a *declared, chain FilterChain) {
 	for _, e := range chain.Entries {
-		if e.Filter != nil && !slices.Contains(l.options.Filters, e.Filter.Name) {
+		if e.Filter != nil && e.Filter.Name != "" && !slices.Contains(l.options.Filters, e.Filter.Name) {
 			a.file.warnf(e.Filter.Pos, nearestHint(e.Filter.Name, l.options.Filters),
 				"there is no filter %s; %s.%s is unavailable", e.Filter.Name, d.Name, a.Name)
 			a.unavailable("there is no filter %s", e.Filter.Name)

@@ -189,7 +189,7 @@ func (a *app) openBackend(ctx context.Context, name string, b BackendConfig) (ba
 	case "ldap":
 		return ldap.New(ldap.Options{
 			URIs: b.URIs, BindDN: b.BindDN, Password: secret, Base: a.config.Base, StartTLS: b.StartTLS, CAFile: b.CAFile,
-			InsecureSkipVerify: b.Insecure, PoolSize: b.PoolSize, RequestTimeout: b.Timeout, UUIDAttribute: b.UUIDAttr, Logger: a.log,
+			InsecureSkipVerify: b.Insecure, AllowPlaintext: b.Plaintext, PoolSize: b.PoolSize, RequestTimeout: b.Timeout, UUIDAttribute: b.UUIDAttr, Logger: a.log,
 		})
 	case "directory":
 		return directory.Open(ctx, "sqlite:"+filepath.Join(a.config.Data, "directory.db"), directory.Options{})
@@ -402,6 +402,28 @@ func (a *app) fingerprint() [sha256.Size]byte {
 		}
 	}
 	return [sha256.Size]byte(hash.Sum(nil))
+}
+
+// prune removes the events that are older than configured, now and then, until the context ends.
+func (a *app) prune(ctx context.Context, interval time.Duration) {
+	if a.config.Events.MaxAge <= 0 {
+		return
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(interval):
+		}
+		removed, err := a.events.Prune(ctx, events.Retention{Age: a.config.Events.MaxAge})
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("old events could not be removed", "error", err)
+			continue
+		}
+		if removed > 0 {
+			a.log.Info("old events were removed", "events", removed)
+		}
+	}
 }
 
 // authenticator checks the administrator and the users of the directory.

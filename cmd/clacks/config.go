@@ -72,6 +72,7 @@ type BackendConfig struct {
 	StartTLS     bool          `koanf:"startTLS" doc:"ldap: upgrade ldap:// connections (RFC 4511, section 4.14)." example:"true"`
 	CAFile       string        `koanf:"caFile" doc:"ldap: PEM file with the certificate authorities to trust; empty for the system's." example:"/etc/clacks/ca.pem"`
 	Insecure     bool          `koanf:"insecure" doc:"ldap: do not verify the server's certificate. For tests only." example:"false"`
+	Plaintext    bool          `koanf:"plaintext" doc:"ldap: send passwords over an unencrypted connection to another machine." example:"false"`
 	PoolSize     int           `koanf:"poolSize" doc:"ldap: connections at most." example:"16"`
 	Timeout      time.Duration `koanf:"timeout" doc:"ldap: how long an operation may take before its outcome counts as unknown." example:"10s"`
 	UUIDAttr     string        `koanf:"uuidAttribute" doc:"ldap: attribute that carries the object's UUID." example:"entryUUID"`

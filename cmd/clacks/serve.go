@@ -28,8 +28,10 @@ type serveCommand struct {
 	Demo        bool     `help:"Seed some fifty people and groups, and print three commands to try."`
 }
 
-// watchInterval is how often definition files are looked at for changes.
-const watchInterval = 2 * time.Second
+const (
+	watchInterval = 2 * time.Second // between two looks at definition files for changes
+	pruneInterval = 10 * time.Minute
+)
 
 // Run implements the sub-command.
 func (c serveCommand) Run(ctx context.Context, env environment) error {
@@ -67,6 +69,7 @@ func (c serveCommand) Run(ctx context.Context, env environment) error {
 	}()
 	running.Go(func() { a.watchFiles(background, watchInterval) })
 	running.Go(func() { a.reloadOnSignal(background) })
+	running.Go(func() { a.prune(background, pruneInterval) })
 	running.Go(func() {
 		if err := a.start(background); err != nil {
 			return
@@ -107,6 +110,9 @@ func (c serveCommand) configuration() (*Config, error) {
 // door makes the HTTP server with all commands.
 func (a *app) door() (*httpd.Server, error) {
 	metrics := httpd.NewMetrics(version())
+	if err := metrics.Registerer().Register(collector{app: a}); err != nil {
+		return nil, err
+	}
 	registry := rpc.NewRegistry(rpc.Options{Policy: access.Static{}, Log: a.log, Observe: metrics.Observe, Version: version()})
 	err := commands.Register(registry, commands.Options{Objects: a.objects, Events: a.events, Base: a.config.Base})
 	if err != nil {
