@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
+	"os"
 	"strings"
 
 	"clacks"
@@ -31,7 +31,7 @@ func (a *app) demo(ctx context.Context, env environment, address string) {
 		login = " --password-file " + a.adminAt
 	}
 	program := "clacks"
-	if _, err := filepath.Abs("bin/clacks"); err == nil {
+	if _, err := os.Stat("bin/clacks"); err == nil {
 		program = "bin/clacks"
 	}
 	try := fmt.Sprintf("%s %%s --url %s%s", program, address, login)
