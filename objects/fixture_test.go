@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -125,7 +126,22 @@ func (x faultyTransaction) Commit(ctx context.Context, statements ...store.State
 	return results, err
 }
 
+// testMappings are compiled once: they are immutable.
 func testMappings(t testing.TB) *mapping.Set {
+	t.Helper()
+	mappingsOnce.Do(func() { mappings = compileMappings(t) })
+	if mappings == nil {
+		t.Fatal("the definitions do not compile")
+	}
+	return mappings
+}
+
+var (
+	mappingsOnce sync.Once
+	mappings     *mapping.Set
+)
+
+func compileMappings(t testing.TB) *mapping.Set {
 	t.Helper()
 	sources, err := definitions.ReadPath("../examples/employees")
 	if err != nil {
@@ -192,6 +208,18 @@ func (w *world) start() *Service {
 	if err := s.usable(); err != nil {
 		w.t.Fatal(err)
 	}
+	return s
+}
+
+// startQuietly is start without loops behind the scenes, and for a process that may end while it starts.
+func (w *world) startQuietly() *Service {
+	w.t.Helper()
+	s, err := newService(w.config, faultyDatabase{stateDatabase{w.state}, w.faults})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s.limits.Resolve = 10 * time.Millisecond
+	s.setReady(s.prepareService(context.Background()))
 	return s
 }
 
@@ -277,4 +305,12 @@ func texts(list []any) []string {
 	}
 	slices.Sort(s)
 	return s
+}
+
+// Background stops the service's own loops, so that a test alone decides what happens when.
+func (w *world) Background(on bool) {
+	if !on {
+		w.stop()
+		w.ended.Wait()
+	}
 }

@@ -33,21 +33,32 @@ const (
 	refuse    faultMode = iota // Unavailable, nothing done
 	lostReply                  // InDoubt, done
 	lostSend                   // InDoubt, nothing done
+	dead                       // from here on nothing is done: the process is gone
+	deadAfter                  // the same, and this one was still done
 )
 
-func (m faultMode) String() string { return [...]string{"refuse", "lost reply", "lost request"}[m] }
+func (m faultMode) String() string {
+	return [...]string{"refuse", "lost reply", "lost request", "dead", "dead after"}[m]
+}
 
 // around runs one operation, or what the fault makes of it.
 func (f *faults) around(run func() error) error {
 	f.mu.Lock()
 	f.count++
 	hit, mode := f.at != 0 && f.count == f.at, f.mode
+	gone := f.at != 0 && f.count > f.at && mode >= dead
 	f.hit = f.hit || hit
 	f.mu.Unlock()
+	if gone {
+		return clacks.E(clacks.Unavailable, "test", "the process is gone")
+	}
 	if !hit {
 		return run()
 	}
 	switch mode {
+	case deadAfter:
+		_ = run()
+		return clacks.E(clacks.Unavailable, "test", "the process is gone")
 	case lostReply:
 		if err := run(); err != nil {
 			return err

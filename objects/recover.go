@@ -180,6 +180,8 @@ func (s *Service) settlePlan(ctx context.Context, p *plan, to direction) (journa
 
 // applyRest does the steps that are still to be done.
 func (s *Service) applyRest(ctx context.Context, p *plan, f *findings) error {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Resolve) // a silent backend must not keep the others waiting
+	defer cancel()
 	for i := range p.Steps {
 		step := &p.Steps[i]
 		if s.joiners[step.Backend] != nil || f.outcomes[i] != journal.Before {
