@@ -190,11 +190,13 @@ func reportFailure(env environment, err error) error {
 	if !errors.As(err, &failed) {
 		return err
 	}
-	_, _ = fmt.Fprintf(env.stderr, "clacks: %s\n", failed.Message)
-	if failed.Data != nil {
-		for _, f := range failed.Data.Fields {
-			_, _ = fmt.Fprintf(env.stderr, "clacks:   %s: %s (%s)\n", f.Attribute, f.Reason, f.Code)
-		}
+	if failed.Data == nil || len(failed.Data.Fields) == 0 {
+		_, _ = fmt.Fprintf(env.stderr, "clacks: %s\n", failed.Message)
+		return failure{1}
+	}
+	_, _ = fmt.Fprintf(env.stderr, "clacks: %s\n", failed.Data.Reason)
+	for _, f := range failed.Data.Fields {
+		_, _ = fmt.Fprintf(env.stderr, "clacks:   %s: %s (%s)\n", f.Attribute, f.Reason, f.Code)
 	}
 	return failure{1}
 }

@@ -10,9 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"clacks"
 )
 
 // environment is what a sub-command may use of the outside, so that a test runs one without a process.
@@ -77,8 +80,21 @@ func exitStatus(err error, env environment) int {
 	if errors.As(err, &f) {
 		return f.status
 	}
-	_, _ = fmt.Fprintf(env.stderr, "clacks: %v\n", err)
+	_, _ = fmt.Fprintf(env.stderr, "clacks: %s\n", sentence(err))
 	return 1
+}
+
+// sentence is an error for people: without the names of operations, which are for logs.
+func sentence(err error) string {
+	e, ok := err.(*clacks.Error)
+	if !ok {
+		return err.Error()
+	}
+	text := e.Message()
+	if e.Err != nil && !strings.Contains(text, e.Err.Error()) {
+		text += ": " + e.Err.Error()
+	}
+	return text
 }
 
 type versionCommand struct{}
