@@ -204,6 +204,22 @@ func (a *analyser) upwards(trails []trail) []trail {
 	return unknown
 }
 
+// absolute is where an absolute path begins: at the root of the tree of the nodes.
+func (a *analyser) absolute(trails []trail) []trail {
+	if !a.query.options.DocumentContext {
+		return a.upwards(trails)
+	}
+	var roots []trail
+	for _, t := range trails {
+		if t.root == rootContext {
+			roots = a.union(roots, []trail{{root: rootContext}})
+		} else {
+			roots = a.union(roots, a.upwards([]trail{t}))
+		}
+	}
+	return roots
+}
+
 func (a *analyser) record(t trail, exists bool) {
 	if t.root == rootUnknown {
 		return

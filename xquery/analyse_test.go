@@ -109,6 +109,35 @@ func TestReads(t *testing.T) {
 	}
 }
 
+// With a document as context item an absolute path reads what it names and no more.
+func TestReadsFromTheDocument(t *testing.T) {
+	for _, test := range []struct{ query, want string }{
+		{`/Event/ObjectChanged/DN = 'x'`, `./Event/ObjectChanged/DN`},
+		{`/Event/ObjectChanged[/Event/Actor = 'me']/DN`, `./Event/Actor ./Event/ObjectChanged/DN`},
+		{`let $o := /Event/ObjectChanged return $o/Type = 'User' and $o/DN = 'x'`, `./Event/ObjectChanged/DN ./Event/ObjectChanged/Type`},
+		{`for $c in /Event/*/Change return $c/New`, `./Event/**`},
+		{`some $d in /Event/a/b satisfies $d = /Event/c`, `./Event/a/b ./Event/c`},
+		{`Event/a/(/Event/b)`, `./Event/a ./Event/b`},
+		{`//DN`, `./**`},
+		{`/`, `./**`},
+		{`exists(/)`, ``},
+		{`/*`, `./**`},
+		{`$old/a[/Event/b]`, `$old/** $old/a`},
+		{`map { "x": Event }?x ! /Event/b`, `./** ./Event $old/**`},
+		{`parse-xml(Event/a) ! /Event/b`, `./Event/a`},
+		{`let $f := function($n) { $n/self::node()[/Event/b] } return $f(Event)`, `./** ./Event $old/**`},
+	} {
+		q, err := Compile(test.query, Options{Variables: []string{"old"}, DocumentContext: true})
+		if err != nil {
+			t.Errorf("%s: %v", test.query, err)
+			continue
+		}
+		if got := strings.Join(show(q.Reads()), " "); got != test.want {
+			t.Errorf("%s\n got %s\nwant %s", test.query, got, test.want)
+		}
+	}
+}
+
 func TestReadsPlaces(t *testing.T) {
 	q, err := Compile("let $ö := \"ü\"\nreturn\n  (ä/sn, @b)", Options{File: "f", Line: 7, Column: 11})
 	if err != nil {

@@ -140,7 +140,7 @@ func (a *analyser) inspect(trails []trail, kind xpath3.SequenceType) {
 func (a *analyser) path(e *path, focus []trail) []trail {
 	trails := focus
 	if e.fromRoot {
-		trails = a.upwards(focus)
+		trails = a.absolute(focus)
 	}
 	for i := range e.parts {
 		p := &e.parts[i]

@@ -23,7 +23,10 @@ type Query struct {
 	namespaces map[string]string
 	functions  map[xpath3.QualifiedName]xpath3.Function
 
-	workers sync.Pool // of *worker
+	// plain says that an evaluation without variables needs nothing that another query's worker does not have.
+	plain   bool
+	workers pool
+	typed   pool // with a table of types
 	reads   func() Paths
 	tracer  func() *xpath3.Expression
 }
@@ -54,6 +57,7 @@ func Compile(source string, options Options) (*Query, error) {
 	q.effects = c.effectNames()
 	q.functions = c.functionTable()
 	q.namespaces = c.namespaceTable()
+	q.plain = !c.prefixes && !c.lookups && len(c.externals) == 0
 	q.reads = sync.OnceValue(func() Paths { return analyse(q) })
 	q.tracer = sync.OnceValue(q.compileTracer)
 	return q, nil
@@ -190,7 +194,7 @@ func (c *compiler) variable(v *variable) xpath3.Expr {
 	for _, b := range c.scope {
 		names = append(names, b.name.String())
 	}
-	if near := nearest(v.name.local, names); near != "" {
+	if near := nearestName(v.name.local, names); near != "" {
 		f.message += "; did you mean $" + near + "?"
 	}
 	panic(f)

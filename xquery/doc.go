@@ -34,7 +34,7 @@
 //   - compile.go and lower*.go resolve variables and functions and turn the tree into helium's, which helium compiles.
 //     What XPath has no node for becomes a call of a hook (hooks.go, order.go): a function under a name that no source
 //     can write. An "order by", for one, is a loop over tuples that a hook has sorted.
-//   - evaluate.go runs that in a worker, of which a query keeps a pool. helium asks its context for cancellation at every
+//   - evaluate.go runs that in a worker (worker.go), of which a query keeps a pool. helium asks its context for cancellation at every
 //     node and item; our context (limits.go) counts these questions, and that is the limit of steps. guards.go stands
 //     before helium's functions that could make much from little.
 //   - An error during the evaluation has no place in helium's tree. Only then, the query is evaluated once more with

@@ -7,10 +7,15 @@ import (
 	"fmt"
 
 	"github.com/lestrrat-go/helium"
+	"github.com/lestrrat-go/helium/xpath3"
 )
 
 // Document is an XML document tree. It is safe for concurrent reading.
-type Document struct{ doc *helium.Document }
+type Document struct {
+	doc   *helium.Document
+	types map[helium.Node]string // of the elements that a Builder gave one
+	kept  *keptWorkers           // nil unless Keep was called
+}
 
 // ParseLimits bound what ParseDocument accepts: bytes, and depth of nesting; zero fields mean 4 MiB and 100. A DOCTYPE
 // is always refused.
@@ -106,6 +111,15 @@ func (d *Document) Element() helium.Node {
 	return nil
 }
 
+// Keep makes many evaluations on the document faster, by any queries without external variables and functions: what they
+// find out about the order of its nodes is kept until Free. It takes some hundred bytes a node, and must be called before
+// the document is shared.
+func (d *Document) Keep() {
+	if d != nil && d.kept == nil {
+		d.kept = &keptWorkers{}
+	}
+}
+
 // Free returns the document's memory for reuse. No node of it may be held any more: also not in results of queries.
 // Optional.
 func (d *Document) Free() {
@@ -113,14 +127,30 @@ func (d *Document) Free() {
 		return
 	}
 	d.doc.Free()
-	d.doc = nil
+	d.doc, d.types, d.kept = nil, nil, nil
 }
+
+// Type is an XML Schema type of an element's value.
+type Type string
+
+// The types that Builder.Typed takes. A value whose text is not of the form that its type wants counts as untyped.
+const (
+	Untyped      Type = "" // xs:untypedAtomic, which comparisons and functions convert to what they need
+	String       Type = xpath3.TypeString
+	Integer      Type = xpath3.TypeInteger
+	Decimal      Type = xpath3.TypeDecimal
+	Double       Type = xpath3.TypeDouble
+	Boolean      Type = xpath3.TypeBoolean
+	DateTime     Type = xpath3.TypeDateTime
+	Base64Binary Type = xpath3.TypeBase64Binary
+)
 
 // Builder makes a small document without parsing: elements in no namespace with text, as mappings need them. Names must
 // be names of XML without a colon. A Builder belongs to one goroutine.
 type Builder struct {
-	doc  *helium.Document
-	open []*helium.Element
+	doc   *helium.Document
+	open  []*helium.Element
+	types map[helium.Node]string
 }
 
 // unowned allocates nodes one by one: a document's own allocator takes tens of kilobytes at a time, which a small
@@ -171,19 +201,41 @@ func (b *Builder) Attribute(name, value string) {
 	}
 }
 
-// Element adds a child element with text: an attribute value of an entry or an object.
-func (b *Builder) Element(name, text string) {
-	e := b.start(b.current(), name)
-	if text != "" {
-		t := unowned.CreateText([]byte(text))
-		t.SetOwnerDocument(b.doc)
-		appendTo(e, t)
+// Text adds text to the current element.
+func (b *Builder) Text(text string) {
+	if text == "" {
+		return
 	}
-	b.open = b.open[:len(b.open)-1]
+	t := unowned.CreateText([]byte(text))
+	t.SetOwnerDocument(b.doc)
+	appendTo(b.current(), t)
+}
+
+// Type sets the type of the current element's value, which an evaluation sees whose Input.Typed has the document. An
+// element without one, and one with other elements in it, is untyped.
+func (b *Builder) Type(t Type) {
+	if t == Untyped {
+		return
+	}
+	if b.types == nil {
+		b.types = make(map[helium.Node]string)
+	}
+	b.types[b.current()] = string(t)
+}
+
+// Element adds a child element with text: an attribute value of an object.
+func (b *Builder) Element(name, text string) { b.Typed(name, Untyped, text) }
+
+// Typed adds a child element with text and its type: an attribute value of an entry.
+func (b *Builder) Typed(name string, t Type, text string) {
+	b.Open(name)
+	b.Type(t)
+	b.Text(text)
+	b.Close()
 }
 
 // Document ends the building. The root element is the context item that mappings use: Document.Element.
 func (b *Builder) Document() *Document {
 	b.open = b.open[:1]
-	return &Document{doc: b.doc}
+	return &Document{doc: b.doc, types: b.types}
 }

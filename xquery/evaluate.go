@@ -16,82 +16,16 @@ type Input struct {
 	Context any
 	// Variables are the values of the external variables, by local name; by "Q{uri}local" if they are in a namespace.
 	Variables map[string]Sequence
-	Limits    Limits
-	Now       time.Time // the clock of fn:current-dateTime; zero for the real one
+	// Typed are the documents of the context item and of the variables whose elements have the types that Builder.Typed
+	// gave them. The values of all other nodes are untyped.
+	Typed  []*Document
+	Limits Limits
+	Now    time.Time // the clock of fn:current-dateTime; zero for the real one
 }
-
-// worker is what one evaluation needs besides the query; a query keeps its workers for reuse. A worker belongs to one
-// goroutine at a time.
-type worker struct {
-	state     *xpath3.EvalState
-	steps     int // the limit that state was made for
-	order     *xpath3.DocOrderCache
-	variables map[string]Sequence
-	budget    budget
-}
-
-// ResolveVariable gives helium the external variables.
-func (w *worker) ResolveVariable(_ context.Context, name string) (xpath3.Sequence, bool, error) {
-	s, ok := w.variables[name]
-	if !ok {
-		return nil, false, xpathError(codeNoFocus, "the external variable $%s has no value", name)
-	}
-	return inner(s), true, nil
-}
-
-// newWorker makes a worker for a limit of steps, with the clock fixed at now.
-func (q *Query) newWorker(steps int, now time.Time) *worker {
-	w := &worker{steps: steps, order: xpath3.NewDocOrderCache()}
-	w.state = newEvaluator().
-		Namespaces(q.namespaces).
-		Functions(hooks, q.functions).
-		VariableResolver(w).
-		CurrentTime(now).
-		DocOrderCache(w.order).
-		OpLimit(steps).
-		NewEvalState(nil)
-	return w
-}
-
-// take gets a worker from the pool. The clock of a worker cannot be set, so queries that ask for the time get their own.
-func (q *Query) take(in *Input) *worker {
-	limits := in.Limits.withDefaults()
-	var w *worker
-	if q.clocked {
-		now := in.Now
-		if now.IsZero() {
-			now = time.Now()
-		}
-		w = q.newWorker(limits.Steps, now)
-	} else if pooled, ok := q.workers.Get().(*worker); ok && pooled.steps == limits.Steps {
-		w = pooled
-	} else {
-		w = q.newWorker(limits.Steps, time.Unix(0, 0).UTC())
-	}
-	w.variables = in.Variables
-	w.budget = budget{worker: w, limits: limits, functions: w.budget.functions[:0], places: w.budget.places[:0]}
-	return w
-}
-
-// release forgets what the evaluation worked on, and keeps the worker.
-func (q *Query) release(w *worker) {
-	w.budget.finish()
-	w.variables = nil
-	w.budget.parent = nil
-	if q.clocked {
-		return
-	}
-	// The state keeps its last node until a context item replaces it.
-	w.state.SetContextItem(nothing)
-	w.state.SetContextItem(nil)
-	w.order.Reset()
-	q.workers.Put(w)
-}
-
-var nothing xpath3.Item = xpath3.AtomicValue{TypeName: xpath3.TypeString, Value: ""}
 
 // contextNode is the node that the input gives as the context item.
-func contextNode(item any) (helium.Node, error) {
+func (q *Query) contextNode(item any) (helium.Node, error) {
+	var node helium.Node
 	switch n := item.(type) {
 	case nil:
 		return nil, nil
@@ -101,9 +35,14 @@ func contextNode(item any) (helium.Node, error) {
 		}
 		return n.doc, nil
 	case helium.Node:
-		return n, nil
+		node = n
+	default:
+		return nil, xpathError(codeType, "a context item cannot be a %T", item)
 	}
-	return nil, fmt.Errorf("xquery: a context item cannot be a %T", item)
+	if q.options.DocumentContext && node.Type() != helium.DocumentNode {
+		return nil, xpathError(codeType, "the context item must be a document")
+	}
+	return node, nil
 }
 
 // Evaluate runs the query. Its error is an *Error, or the context's. The result may hold nodes of the input's document,
@@ -133,9 +72,9 @@ func (q *Query) Matches(ctx context.Context, in Input) (bool, error) {
 }
 
 func (q *Query) evaluate(ctx context.Context, in *Input) (xpath3.Sequence, error) {
-	node, err := contextNode(in.Context)
+	node, err := q.contextNode(in.Context)
 	if err != nil {
-		return nil, q.located(&xpath3.XPathError{Code: codeType, Message: err.Error()}, 0)
+		return nil, q.located(err, 0)
 	}
 	s, steps, err := q.run(ctx, q.program, node, in)
 	if err == nil {

@@ -235,6 +235,7 @@ const treeCost = 16
 
 // chargeTree counts a document before it is parsed.
 func chargeTree(b *budget, args []xpath3.Sequence) error {
+	b.grown = true
 	return b.construct(treeCost * textLength(args[0]))
 }
 

@@ -53,6 +53,7 @@ type budget struct {
 	constructed int
 	failed      error
 	places      []int
+	grown       bool // the query made a tree: see worker
 
 	functions []context.CancelFunc // ends outer
 	external  context.Context

@@ -127,7 +127,7 @@ func (c *compiler) noFunction(at offset, n name, arity int) *failure {
 		return fail(codeFunction, int(at), "the function %s takes %s, not %d", n, countArguments(arities), arity)
 	}
 	f := fail(codeFunction, int(at), "there is no function %s", n)
-	if near := nearest(n.local, c.functionNames(n)); near != "" {
+	if near := nearestName(n.local, c.functionNames(n)); near != "" {
 		if n.prefix != "" {
 			near = n.prefix + ":" + near
 		}

@@ -1,9 +1,11 @@
 package xquery
 
 import (
-	"sort"
+	"slices"
 
 	"github.com/lestrrat-go/helium/xpath3"
+
+	"clacks/internal/nearest"
 )
 
 // predeclared are the prefixes that a query need not declare (XQuery 3.1, section 2.1.1, and the namespaces of XPath
@@ -31,7 +33,7 @@ func (p *parser) namespace(prefix string, at int) string {
 	}
 	if !ok || uri == "" {
 		f := fail(codePrefix, at, "the namespace prefix %q is not declared", prefix)
-		if near := nearest(prefix, p.prefixes()); near != "" {
+		if near := nearestName(prefix, p.prefixes()); near != "" {
 			f.message += "; did you mean \"" + near + "\"?"
 		}
 		panic(f)
@@ -112,7 +114,7 @@ func unknownType(n name, at int, code string) *failure {
 	f := fail(code, at, "there is no atomic type %q", n.String())
 	if n.uri != xpath3.NSXS && xpath3.IsKnownXSDType("xs:"+n.local) {
 		f.message += "; did you mean \"xs:" + n.local + "\"?"
-	} else if near := nearest(n.local, typeNames); near != "" && n.uri == xpath3.NSXS {
+	} else if near := nearestName(n.local, typeNames); near != "" && n.uri == xpath3.NSXS {
 		f.message += "; did you mean \"xs:" + near + "\"?"
 	}
 	return f
@@ -139,38 +141,8 @@ var typeNames = []string{
 	"gYearMonth", "dateTimeStamp", "numeric",
 }
 
-// nearest is the candidate that a misspelled name most likely means, or nothing.
-func nearest(wrong string, candidates []string) string {
-	sort.Strings(candidates)
-	best, limit := "", max(1, len(wrong)/3)+1
-	for _, c := range candidates {
-		if d := editDistance(wrong, c, limit); d < limit {
-			best, limit = c, d
-		}
-	}
-	return best
-}
-
-// editDistance is the Levenshtein distance in bytes, or limit when it is not below.
-func editDistance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit || len(a) > 64 || len(b) > 64 {
-		return limit
-	}
-	var rows [2][65]int
-	row, next := &rows[0], &rows[1]
-	for j := 0; j <= len(b); j++ {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		next[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
-		}
-		row, next = next, row
-	}
-	return min(row[len(b)], limit)
+// nearestName is the candidate that a misspelled name most likely means, or nothing; the same one for any order of the
+// candidates.
+func nearestName(wrong string, candidates []string) string {
+	return nearest.Name(wrong, slices.Sorted(slices.Values(candidates)))
 }

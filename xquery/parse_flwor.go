@@ -48,7 +48,7 @@ func (p *parser) clause(f *flwor) {
 		}
 	}
 	f0 := fail(codeSyntax, t.start, "expected \"return\" or another clause")
-	if near := nearest(t.value, []string{"for", "let", "where", "order", "return", "stable"}); near != "" {
+	if near := nearestName(t.value, []string{"for", "let", "where", "order", "return", "stable"}); near != "" {
 		f0.message += "; did you mean \"" + near + "\"?"
 	}
 	p.take()

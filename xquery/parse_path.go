@@ -155,7 +155,7 @@ func (p *parser) axis() xpath3.AxisType {
 		names = append(names, n)
 	}
 	f := fail(codeSyntax, t.start, "there is no axis %q", t.value)
-	if near := nearest(t.value, names); near != "" {
+	if near := nearestName(t.value, names); near != "" {
 		f.message += "; did you mean \"" + near + "\"?"
 	}
 	panic(f)

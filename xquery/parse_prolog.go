@@ -153,7 +153,7 @@ func (p *parser) declaration(s *prologState) {
 			p.unsupported(start, "an annotation")
 		}
 		f := fail(codeSyntax, p.peek(0).start, "there is no declaration %q", word)
-		if near := nearest(word, []string{
+		if near := nearestName(word, []string{
 			"namespace", "default", "variable", "function", "option", "ordering", "boundary-space", "construction",
 			"copy-namespaces", "context", "base-uri", "decimal-format",
 		}); near != "" {

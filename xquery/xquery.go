@@ -10,6 +10,9 @@ type Options struct {
 	Namespaces map[string]string
 	// ElementNamespace is the default element namespace.
 	ElementNamespace string
+	// DocumentContext says that the context item is a document node, so that Query.Reads knows where an absolute path
+	// begins. An evaluation on any other context item fails with XPTY0004.
+	DocumentContext bool
 	// Variables are the external variables that the query may use without declaring them (local names).
 	Variables []string
 	// Functions are external functions.
