@@ -30,11 +30,7 @@ func (a *app) demo(ctx context.Context, env environment, address string) {
 	if a.adminAt != "" {
 		login = " --password-file " + a.adminAt
 	}
-	program := "clacks"
-	if _, err := os.Stat("bin/clacks"); err == nil {
-		program = "bin/clacks"
-	}
-	try := fmt.Sprintf("%s %%s --url %s%s", program, address, login)
+	try := fmt.Sprintf("%s %%s --url %s%s", os.Args[0], address, login)
 	_, _ = fmt.Fprintf(env.stdout, "\nTry these in another shell (the first one waits for what the third does):\n\n"+
 		"  "+try+" --xquery 'Event/ObjectChanged/Attributes/Attribute[@name = \"sn\"]'\n"+
 		"  "+try+" searchObjects type=User filter:='{\"sn\":\"L*\"}' attributes:='[\"cn\",\"mail\"]'\n"+

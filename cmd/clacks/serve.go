@@ -40,6 +40,7 @@ func (c serveCommand) Run(ctx context.Context, env environment) error {
 		return err
 	}
 	log := newLogger(config, env)
+	slog.SetDefault(log) // for what logs without being told where
 	a, err := build(ctx, config, log)
 	if err != nil {
 		return err
