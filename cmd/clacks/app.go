@@ -429,7 +429,8 @@ func (a *app) prune(ctx context.Context, interval time.Duration) {
 // authenticator checks the administrator and the users of the directory.
 func (a *app) authenticator() *authenticator {
 	binder, _ := a.backends["LDAP"].(backends.Binder)
-	return &authenticator{admin: a.config.Admin.User, adminHash: sha256.Sum256([]byte(a.admin)), users: a.objects, binder: binder}
+	return &authenticator{admin: a.config.Admin.User, adminHash: sha256.Sum256([]byte(a.admin)), users: a.objects, binder: binder,
+		nobody: "cn=nobody " + randomText(9) + "," + a.config.Base}
 }
 
 // close ends everything that build opened, in the opposite order.

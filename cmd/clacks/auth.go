@@ -23,7 +23,7 @@ const (
 	loginName = "uid"
 )
 
-// directory is what logging in needs of the object service.
+// userDirectory is what logging in needs of the object service.
 type userDirectory interface {
 	Search(ctx context.Context, user access.User, r objects.SearchRequest) (*objects.SearchResult, error)
 }
@@ -35,6 +35,7 @@ type authenticator struct {
 	adminHash [sha256.Size]byte
 	users     userDirectory
 	binder    backends.Binder
+	nobody    string // the DN of an entry that does not exist
 }
 
 // Authenticate returns the user whose password this is, or clacks.Unauthenticated. It takes the same way for an unknown
@@ -54,6 +55,10 @@ func (a *authenticator) Authenticate(ctx context.Context, name, password string)
 		return access.User{}, wrongCredentials()
 	}
 	user, err := a.find(ctx, name)
+	if clacks.IsKind(err, clacks.Unauthenticated) {
+		// The time of the answer must not tell whether the user exists.
+		_ = a.binder.Bind(ctx, a.nobody, password)
+	}
 	if err != nil {
 		return access.User{}, err
 	}
