@@ -95,8 +95,8 @@ func (b *Backend) newRecord(c backends.Change) (*record, error) {
 
 // validate holds an entry against the schema and its name.
 func (b *Backend) validate(r *record, name string) error {
-	fields := b.schema.check(r)
-	rdn, err := b.schema.rdn(name)
+	fields := b.schema().check(r)
+	rdn, err := b.schema().rdn(name)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (b *Backend) validate(r *record, name string) error {
 
 // place finds the parent of a new or renamed entry, and gives the entry its name below it. A suffix has no parent.
 func (b *Backend) place(ctx context.Context, tx *store.Tx, r *record, name string, suffix bool) error {
-	r.name = b.schema.pretty(dn.RDN(name))
+	r.name = b.schema().pretty(dn.RDN(name))
 	var there bool
 	err := tx.Query(ctx, "SELECT 1 FROM directory_entries WHERE path = ? AND uuid <> ?", []any{r.path, r.uuid},
 		func(func(...any) error) error { there = true; return nil })
@@ -188,7 +188,7 @@ func (b *Backend) guard(r *record, g backends.Guard) error {
 		return changed("its UUID is another")
 	}
 	for name, old := range g.Old {
-		d, ok := b.schema.describe(name)
+		d, ok := b.schema().describe(name)
 		if !ok {
 			if len(old) == 0 {
 				continue
@@ -240,7 +240,7 @@ func (b *Backend) edits(mods []backends.Mod) ([]edit, error) {
 		if len(mod.Delete) == 0 && len(mod.Add) == 0 {
 			continue
 		}
-		d, ok := b.schema.describe(mod.Attribute)
+		d, ok := b.schema().describe(mod.Attribute)
 		if !ok {
 			return nil, refuse(mod.Attribute, clacks.CodeUnknown, "there is no such attribute")
 		}
@@ -272,11 +272,11 @@ func (b *Backend) encode(e edit, values []backends.Value, strict bool) ([]string
 		if strict && !e.typ.rule.valid(text) {
 			return nil, refuse(e.attribute, clacks.CodeType, e.typ.rule.reason)
 		}
-		if e.typ.key == "objectclass" && b.schema.classes[strings.ToLower(text)] == nil {
+		if e.typ.key == "objectclass" && b.schema().classes[strings.ToLower(text)] == nil {
 			return nil, refuse(e.attribute, clacks.CodeValues, "there is no such object class")
 		}
 		if e.typ.rule == rules["name"] {
-			text = b.schema.pretty(text)
+			text = b.schema().pretty(text)
 		}
 		list[i] = text
 	}
@@ -336,7 +336,7 @@ func (b *Backend) modify(_ context.Context, _ *store.Tx, r *record, c backends.C
 	if err := b.validate(r, r.name); err != nil {
 		return nil, err
 	}
-	if was, is := b.schema.structural(&before), b.schema.structural(r); was != is && was != nil {
+	if was, is := b.schema().structural(&before), b.schema().structural(r); was != is && was != nil {
 		return nil, refuse("objectClass", clacks.CodeReadOnly, "the structural class "+was.name+" cannot be changed")
 	}
 	return b.write(&before, r), nil
@@ -388,7 +388,7 @@ name = substr(name, 1, length(name) - length(?)) || ? WHERE path > ? AND path < 
 }
 
 func (b *Backend) renameValues(before, r *record, name string) error {
-	oldRDN, err := b.schema.rdn(before.name)
+	oldRDN, err := b.schema().rdn(before.name)
 	if err != nil {
 		return err
 	}
@@ -407,7 +407,7 @@ func (b *Backend) renameValues(before, r *record, name string) error {
 
 // addRDN gives an entry the values of its RDN that it lacks, as OpenLDAP does.
 func (b *Backend) addRDN(r *record, name string) error {
-	rdn, err := b.schema.rdn(name)
+	rdn, err := b.schema().rdn(name)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,9 +40,9 @@ type Options struct {
 // Backend implements backends.Backend and backends.Binder. It is safe for concurrent use, also by several processes on
 // one file.
 type Backend struct {
-	db     *store.DB
-	schema *schema
-	now    func() time.Time
+	db      *store.DB
+	current atomic.Pointer[schema]
+	now     func() time.Time
 }
 
 var (
@@ -84,7 +85,23 @@ func Open(ctx context.Context, url string, options Options) (*Backend, error) {
 			return nil, errors.Join(err, db.Close())
 		}
 	}
-	return &Backend{db: db, schema: s, now: time.Now}, nil
+	b := &Backend{db: db, now: time.Now}
+	b.current.Store(s)
+	return b, nil
+}
+
+// schema is the one in use. Elements of an older one stay valid: a schema only grows.
+func (b *Backend) schema() *schema { return b.current.Load() }
+
+// Extend adds attributes and classes that the schema lacks; what it knows already stays as it is. It may be called while
+// the directory is in use, by one goroutine at a time.
+func (b *Backend) Extend(options Options) error {
+	extended, err := b.schema().extended(options)
+	if err != nil {
+		return err
+	}
+	b.current.Store(extended)
+	return nil
 }
 
 // Bootstrap makes the entry of a suffix ("dc=example,dc=net") when it is missing; its class follows from its name.
@@ -128,7 +145,7 @@ func (b *Backend) Read(ctx context.Context, ref backends.Ref, want []string) (*b
 	if err != nil {
 		return nil, err
 	}
-	return b.schema.entry(r, b.schema.wanted(want)), nil
+	return b.schema().entry(r, b.schema().wanted(want)), nil
 }
 
 // query is DB.Query or Tx.Query.
@@ -143,7 +160,7 @@ func (b *Backend) scan(scan func(...any) error) (*record, error) {
 		return nil, clacks.E(clacks.Internal, "directory.read", "an entry cannot be read: %w", err)
 	}
 	var err error
-	if r.attributes, err = b.schema.unmarshal(data); err != nil {
+	if r.attributes, err = b.schema().unmarshal(data); err != nil {
 		return nil, clacks.E(clacks.Internal, "directory.read", "the entry %q cannot be read: %w", r.name, err)
 	}
 	return &r, nil

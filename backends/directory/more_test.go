@@ -96,6 +96,24 @@ func TestExtraSchema(t *testing.T) {
 	}
 }
 
+func TestExtendWhileOpen(t *testing.T) {
+	b := open(t, Options{})
+	values := person(backends.Values{"objectClass": {"inetOrgPerson", "wearer"}, "shoeSize": {"44"}})
+	if _, err := b.Apply(t.Context(), backends.Change{Op: backends.OpCreate, Ref: backends.Ref{DN: "cn=A," + base}, Add: values}); !clacks.IsKind(err, clacks.Invalid) {
+		t.Fatalf("an unknown class was accepted: %v", err)
+	}
+	if err := b.Extend(Options{ExtraAttributes: []string{"shoeSize", "CN"}, ExtraClasses: []string{"wearer"}}); err != nil {
+		t.Fatal(err)
+	}
+	create(t, b, "cn=A,"+base, values)
+	if err := b.Extend(Options{ExtraAttributes: []string{"a b"}}); !clacks.IsKind(err, clacks.Invalid) {
+		t.Error(err)
+	}
+	if _, err := b.Read(t.Context(), backends.Ref{DN: "CN=a," + base}, []string{"shoeSize"}); err != nil {
+		t.Errorf("after a refused extension: %v", err)
+	}
+}
+
 func TestBootstrap(t *testing.T) {
 	b := open(t, Options{})
 	for _, suffix := range []string{base, "o=Some\\, Inc.", "ou=x", "c=DE", "l=here"} {

@@ -3,6 +3,7 @@ package directory
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -57,6 +58,13 @@ func newSchema(options Options) (*schema, error) {
 			return nil, fmt.Errorf("schema.txt, line %d: %w", number+1, err)
 		}
 	}
+	return s.extended(options)
+}
+
+// extended is the schema with what options add to it. The elements of both are the same, so that one which an operation
+// holds is still known to the other.
+func (s *schema) extended(options Options) (*schema, error) {
+	s = &schema{attributes: maps.Clone(s.attributes), classes: maps.Clone(s.classes)}
 	for _, name := range options.ExtraAttributes {
 		if !validDescription(name) {
 			return nil, clacks.E(clacks.Invalid, "directory.open", "%q is not the name of an attribute", name)

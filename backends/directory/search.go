@@ -34,7 +34,7 @@ func (b *Backend) Search(ctx context.Context, q backends.Query) iter.Seq2[*backe
 					yield(nil, clacks.E(clacks.Unavailable, "directory.search", "the search was ended: %w", err))
 					return
 				}
-				if s.condition(r) == yes && !yield(b.schema.entry(r, s.wanted), nil) {
+				if s.condition(r) == yes && !yield(b.schema().entry(r, s.wanted), nil) {
 					return
 				}
 			}
@@ -55,7 +55,7 @@ type search struct {
 }
 
 func (b *Backend) search(ctx context.Context, q backends.Query) (*search, error) {
-	condition, err := b.schema.compile(q.Filter)
+	condition, err := b.schema().compile(q.Filter)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (b *Backend) search(ctx context.Context, q backends.Query) (*search, error)
 			return nil, err
 		}
 	}
-	s := &search{b: b, condition: condition, wanted: b.schema.wanted(q.Attributes), page: q.PageSize}
+	s := &search{b: b, condition: condition, wanted: b.schema().wanted(q.Attributes), page: q.PageSize}
 	if s.page <= 0 {
 		s.page = defaultPage
 	}
@@ -87,7 +87,7 @@ func (b *Backend) search(ctx context.Context, q backends.Query) (*search, error)
 	default:
 		return nil, clacks.E(clacks.Invalid, "directory.search", "there is no scope %.20q", string(q.Scope))
 	}
-	if row, ok := b.schema.viaIndex(q.Filter); ok {
+	if row, ok := b.schema().viaIndex(q.Filter); ok {
 		tables = "directory_values v JOIN directory_entries e ON e.uuid = v.uuid"
 		where += " AND v.attribute = ? AND v.value = ?"
 		s.args = append(s.args, row.attribute, row.value)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -84,6 +85,9 @@ func (a *app) assemble(ctx context.Context) error {
 		return err
 	}
 	if err := a.open(ctx); err != nil {
+		return err
+	}
+	if err := a.extendDirectories(set); err != nil {
 		return err
 	}
 	schemas, err := events.LoadSchemas(config.Events.Schemas...)
@@ -206,6 +210,58 @@ func (a *app) openBackend(ctx context.Context, name string, b BackendConfig) (ba
 		return null.New(), nil
 	}
 	return nil, fmt.Errorf("there is no driver %q", b.Driver)
+}
+
+// extendDirectories makes the attributes and classes that definitions use known to the embedded directory, which has the
+// standard schemas only.
+func (a *app) extendDirectories(set *mapping.Set) error {
+	for name, b := range a.backends {
+		embedded, ok := b.(*directory.Backend)
+		if !ok {
+			continue
+		}
+		options, err := schemaOf(set, name)
+		if err != nil {
+			return err
+		}
+		if err := embedded.Extend(options); err != nil {
+			return fmt.Errorf("backend %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// schemaOf lists the attributes and object classes of a backend that a set of definitions uses.
+func schemaOf(set *mapping.Set, backend string) (directory.Options, error) {
+	var options directory.Options
+	for _, base := range set.Bases() {
+		for _, extensions := range append([][]string{nil}, singly(set.ExtensionsOf(base))...) {
+			shape, err := set.Shape(base, extensions)
+			if err != nil {
+				return options, err
+			}
+			for _, source := range shape.Sources() {
+				if source.Backend != backend {
+					continue
+				}
+				for _, attribute := range slices.Concat(source.Want, source.Writes) {
+					name, _, _ := strings.Cut(attribute, ";")
+					options.ExtraAttributes = append(options.ExtraAttributes, name)
+				}
+				options.ExtraClasses = append(options.ExtraClasses, source.ObjectClasses...)
+			}
+		}
+	}
+	return options, nil
+}
+
+// singly makes a list of one of each.
+func singly(names []string) [][]string {
+	lists := make([][]string, len(names))
+	for i, name := range names {
+		lists[i] = []string{name}
+	}
+	return lists
 }
 
 // bootstrapper is a directory that can make its own base entry.
@@ -354,6 +410,9 @@ func (a *app) reload() error {
 	}
 	schemas, err := events.LoadSchemas(a.config.Events.Schemas...)
 	if err != nil {
+		return err
+	}
+	if err := a.extendDirectories(set); err != nil {
 		return err
 	}
 	a.objects.SetMappings(set)
