@@ -12,10 +12,11 @@ import (
 )
 
 // queryOptions let a path without prefixes mean the elements of events; the prefix e is there for queries that set
-// another default.
+// another default. The context item is the event's document.
 var queryOptions = xquery.Options{
 	ElementNamespace: Namespace,
 	Namespaces:       map[string]string{"e": Namespace},
+	DocumentContext:  true,
 }
 
 // queryLimits bound the evaluation of a query on one event. A query delays nobody but those who share it; the limits keep

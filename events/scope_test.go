@@ -17,9 +17,15 @@ func TestScopeDecidesAsTheQuery(t *testing.T) {
 	}
 	const unbounded = "-"
 	for query, types := range map[string]string{
-		`*:Event/*:Ping`:                         "[Ping]",
-		`./Event/Ping[Id = 7]`:                   "[Ping]",
-		`let $e := ./Event return $e/Ping/Id`:    "[Ping]",
+		`*:Event/*:Ping`:                      "[Ping]",
+		`./Event/Ping[Id = 7]`:                "[Ping]",
+		`let $e := ./Event return $e/Ping/Id`: "[Ping]",
+		`/Event/Ping/Id = '7'`:                "[Ping]",
+		`/e:Event/e:Ping`:                     "[Ping]",
+		`/Event/(Ping | Pong)/Id = '7'`:       "[Ping Pong]",
+		`/Event/*/Id = '7'`:                   unbounded,
+		`let $o := /Event/ObjectChanged return $o/ObjectType = 'User' and /Event/ObjectChanged/DN`: "[ObjectChanged]",
+		`/Event/Ping/root()/Event/Pong`:          unbounded,
 		`Event/Ping or Event/Pong/Id = '7'`:      unbounded,
 		`Event/Ping/Id = '7' and true()`:         unbounded,
 		`if (Event/Ping) then Event/Pong else 7`: unbounded,
@@ -69,7 +75,7 @@ func TestScopeDecidesAsTheQuery(t *testing.T) {
 
 // Of an event outside of a query's scope not even the document is parsed.
 func TestScopeSparesTheParsing(t *testing.T) {
-	f, err := compileFilter(`./Event/Ping/Id = '7'`)
+	f, err := compileFilter(`/Event/Ping/Id = '7'`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -663,6 +663,10 @@ func BenchmarkFanOut(b *testing.B) {
 		"distinct": func(i int) string {
 			return fmt.Sprintf(`/Event/ObjectChanged/Attributes/Attribute[@name = 'badgeNumber']/New != '%d'`, 1000+i)
 		},
+		// Paths that meet several nodes at a step need their order.
+		"wide": func(i int) string {
+			return fmt.Sprintf(`/Event/ObjectChanged/Attributes/Attribute/New != '%d'`, 1000+i)
+		},
 		"other": func(i int) string { return fmt.Sprintf(`./Event/Ping/Id = '%d'`, i) },
 	} {
 		b.Run(name, func(b *testing.B) { fanOut(b, 100, query) })
@@ -690,7 +694,13 @@ func fanOut(b *testing.B, subscribers int, query func(i int) string) {
 	n := 0
 	for b.Loop() {
 		n++
-		commit(b, l, db, changes(fmt.Sprint(n), 1))
+		made := changes(fmt.Sprint(n), 1)
+		for _, name := range [...]string{"sn", "givenName", "displayName", "cn"} {
+			another := made[0].Attributes[0]
+			another.Name = name
+			made[0].Attributes = append(made[0].Attributes, another)
+		}
+		commit(b, l, db, made)
 		if matches {
 			for range subscribers {
 				<-reached

@@ -139,6 +139,7 @@ func (e *entry) document() (d *parsedDocument, fresh bool, err error) {
 		e.err = err
 		return nil, false, err
 	}
+	tree.Keep()
 	e.parsed = &parsedDocument{Document: tree}
 	e.parsed.users.Add(2)
 	return e.parsed, true, nil

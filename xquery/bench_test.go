@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/lestrrat-go/helium"
@@ -140,4 +141,47 @@ func BenchmarkDocument(b *testing.B) {
 			doc.Free()
 		}
 	})
+}
+
+// BenchmarkFilters measures 100 different filters on one event, as subscriptions bring them.
+func BenchmarkFilters(b *testing.B) {
+	for name, pattern := range map[string]string{
+		"one":  `/Event/ObjectChanged/Change[@name = "badgeNumber"]/New = "%d"`,
+		"many": `/Event/ObjectChanged/*/New = "%d"`,
+	} {
+		queries := make([]*Query, 100)
+		for i := range queries {
+			q, err := Compile(fmt.Sprintf(pattern, i), Options{ElementNamespace: eventNamespace})
+			if err != nil {
+				b.Fatal(err)
+			}
+			queries[i] = q
+		}
+		for _, keep := range []bool{false, true} {
+			for _, n := range []int{1, 100} {
+				b.Run(fmt.Sprintf("%s/%d/keep=%v", name, n, keep), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						filterOnce(b, queries[:n], keep)
+					}
+				})
+			}
+		}
+	}
+}
+
+func filterOnce(b *testing.B, queries []*Query, keep bool) {
+	doc, err := ParseDocument([]byte(benchEvent), ParseLimits{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer doc.Free()
+	if keep {
+		doc.Keep()
+	}
+	for _, q := range queries {
+		if _, err := q.Matches(context.Background(), Input{Context: doc}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

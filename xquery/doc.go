@@ -18,6 +18,13 @@
 // when it is compiled: an undeclared variable is XPST0008, an unknown function or a wrong number of arguments XPST0017,
 // both with the nearest right name.
 //
+// # Values of documents
+//
+// The values of a parsed document are untyped (xs:untypedAtomic): a general comparison converts them to the type of the
+// other side ("age > 40"), but "age eq 40" is the type error XPTY0004, and "age > height" compares texts. A document of a
+// Builder may type its elements (Builder.Type, Input.Typed): then "age eq 40" is right, "age > height" compares numbers,
+// max() and "order by" need no conversion, and "age = '40'" is the type error.
+//
 // # What a query cannot do
 //
 // A query reaches nothing but its input: fn:doc, fn:collection, fn:unparsed-text and their like raise the errors that
@@ -34,9 +41,9 @@
 //   - compile.go and lower*.go resolve variables and functions and turn the tree into helium's, which helium compiles.
 //     What XPath has no node for becomes a call of a hook (hooks.go, order.go): a function under a name that no source
 //     can write. An "order by", for one, is a loop over tuples that a hook has sorted.
-//   - evaluate.go runs that in a worker (worker.go), of which a query keeps a pool. helium asks its context for cancellation at every
-//     node and item; our context (limits.go) counts these questions, and that is the limit of steps. guards.go stands
-//     before helium's functions that could make much from little.
+//   - evaluate.go runs that in a worker (worker.go), of which a query keeps a pool. helium asks its context for
+//     cancellation at every node and item; our context (limits.go) counts these questions, and that is the limit of
+//     steps. guards.go stands before helium's functions that could make much from little.
 //   - An error during the evaluation has no place in helium's tree. Only then, the query is evaluated once more with
 //     every expression announcing itself (Query.trace), so that evaluations without an error pay nothing for places.
 //   - analyse*.go evaluates the syntax tree with paths in place of nodes: Query.Reads.

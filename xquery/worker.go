@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lestrrat-go/helium"
@@ -102,7 +103,9 @@ func (q *Query) home(in *Input, typed bool) home {
 		return &q.typed
 	}
 	if d, ok := in.Context.(*Document); ok && d != nil && d.kept != nil && q.plain && len(in.Variables) == 0 {
-		return d.kept
+		if d.kept.evaluations.Add(1) > aloneEvaluations {
+			return d.kept
+		}
 	}
 	return &q.workers
 }
@@ -137,12 +140,17 @@ func (p *pool) put(w *worker) {
 	p.workers.Put(w)
 }
 
-// keptWorkers are the workers of a document, each with its own index of the document's order. The newest are taken first,
-// so that there are no more than evaluations at one time.
+// keptWorkers are the workers of a document, each with its own index of the document's order. There are no more of them
+// than there were evaluations at one time.
 type keptWorkers struct {
-	mu      sync.Mutex
-	workers []*worker
+	evaluations atomic.Int64
+	mu          sync.Mutex
+	workers     []*worker
 }
+
+// aloneEvaluations is how many evaluations of a document do without a worker of its own: for so few the making of one
+// would not pay.
+const aloneEvaluations = 2
 
 func (k *keptWorkers) take() *worker {
 	k.mu.Lock()
