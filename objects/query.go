@@ -2,8 +2,10 @@ package objects
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"clacks"
 	"clacks/access"
@@ -17,7 +19,8 @@ type objectQuery struct{ compiled *xquery.Query }
 
 var queryVariables = []string{"uuid", "dn", "type"}
 
-// queryLimits bound the evaluation on one object; Limits.Scan bounds the number of objects.
+// queryLimits bound the evaluation on one object; Limits.Scan bounds the number of objects, and Limits.Query the time of
+// all evaluations of one search.
 var queryLimits = xquery.Limits{Steps: 200_000, Depth: 128, Constructed: 1 << 20}
 
 // queryCache keeps compiled queries by their text; it forgets everything when it is full.
@@ -61,18 +64,28 @@ func (r *search) query() error {
 	return nil
 }
 
-// matches evaluates the query on what the user may read of an object. A query that fails on an object does not match it.
+// matches evaluates the query on what the user may read of an object. A query that fails on an object does not match it;
+// one that exceeds its budget ends the search, for it would on every object.
 func (r *search) matches(ctx context.Context, shape *mapping.Shape, h *hit, values mapping.Values) (bool, error) {
+	limits := queryLimits
+	if limits.Time = r.s.limits.Query - r.evaluating; limits.Time <= 0 {
+		return false, clacks.E(clacks.Limit, "objects.search", "the query takes longer than %s; narrow the search by type, base or filter", r.s.limits.Query)
+	}
+	start := time.Now()
+	defer func() { r.evaluating += time.Since(start) }()
 	document := objectDocument(shape, values)
 	defer document.Free()
 	ok, err := r.filter.compiled.Matches(ctx, xquery.Input{
-		Context: document.Element(), Limits: queryLimits, Now: r.s.now(),
+		Context: document.Element(), Limits: limits, Now: r.s.now(),
 		Variables: map[string]xquery.Sequence{
 			"uuid": xquery.Of(h.uuid), "dn": xquery.Of(h.dn), "type": xquery.Of(h.typ),
 		},
 	})
 	if ctx.Err() != nil {
 		return false, ctx.Err()
+	}
+	if errors.Is(err, xquery.ErrLimit) {
+		return false, clacks.E(clacks.Limit, "objects.search", "the query exceeds its budget: %w", err)
 	}
 	return ok && err == nil, nil
 }

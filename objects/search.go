@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"clacks"
 	"clacks/access"
@@ -46,6 +47,8 @@ type search struct {
 	after  *position
 	print  string // what identifies the search, for its cursors
 	shapes map[string]*mapping.Shape
+
+	evaluating time.Duration // spent on the query so far
 }
 
 func (s *Service) newSearch(user access.User, q *SearchRequest) (*search, error) {

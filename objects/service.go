@@ -46,6 +46,7 @@ type Config struct {
 type Limits struct {
 	Objects    int           // objects of one commit: a recursive delete, the children of a moved container
 	Scan       int           // objects that one search evaluates one by one (XQuery, rights)
+	Query      time.Duration // evaluating the XQuery of one search on all its objects
 	Attempts   int           // plans of one request, when other commits get in the way
 	Wait       time.Duration // waiting for an object that another commit has locked, or for the same idempotency key
 	Resolve    time.Duration // asking a backend what became of a change before the answer is clacks.InDoubt
@@ -58,7 +59,7 @@ type Limits struct {
 
 // DefaultLimits are the limits of a Config that sets none.
 var DefaultLimits = Limits{
-	Objects: 10_000, Scan: 50_000, Attempts: 12, Wait: 10 * time.Second, Resolve: 3 * time.Second, Commit: 60 * time.Second,
+	Objects: 10_000, Scan: 50_000, Query: 10 * time.Second, Attempts: 12, Wait: 10 * time.Second, Resolve: 3 * time.Second, Commit: 60 * time.Second,
 	Idle: 10 * time.Minute, Warning: time.Minute, Sessions: 100, Background: 2 * time.Second,
 }
 
@@ -68,6 +69,7 @@ func (l Limits) orDefault() Limits {
 	setInt(&l.Scan, d.Scan)
 	setInt(&l.Attempts, d.Attempts)
 	setInt(&l.Sessions, d.Sessions)
+	setTime(&l.Query, d.Query)
 	setTime(&l.Wait, d.Wait)
 	setTime(&l.Resolve, d.Resolve)
 	setTime(&l.Commit, d.Commit)

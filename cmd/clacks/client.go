@@ -209,7 +209,7 @@ type watchCommand struct {
 	clientFlags
 	XQuery     string `name:"xquery" placeholder:"QUERY" help:"Print only events that this XQuery selects; Event/ObjectChanged[ChangeType = 'create'], for example." xor:"query"`
 	XQueryFile string `name:"xquery-file" type:"existingfile" help:"File with the XQuery." xor:"query"`
-	From       string `placeholder:"SEQ|TIME" help:"Begin behind this sequence number, or at this time (RFC 3339); default: now."`
+	From       string `placeholder:"SEQ|TIME" help:"Begin with this sequence number, or at this time (RFC 3339); default: now."`
 	Count      int    `placeholder:"N" help:"End after this many events."`
 }
 
