@@ -1,7 +1,9 @@
 package mapping
 
 import (
+	"math"
 	"strings"
+	"time"
 
 	"clacks/backends"
 	"clacks/definitions"
@@ -11,6 +13,8 @@ import (
 // entryDocuments are the documents of an object's entries, each built when a query needs it:
 //
 //	<entry><cn>...</cn><jpegPhoto option="binary">...</jpegPhoto><phones><row><number>...</number></row></phones></entry>
+//
+// Their values are typed, as the backend's schema tells.
 type entryDocuments struct {
 	shape   *Shape
 	entries Entries
@@ -25,6 +29,29 @@ func (d *entryDocuments) of(source string) *xquery.Document {
 	document := entryDocument(d.entries[source], d.shape.entryDocs[source])
 	d.built[source] = document
 	return document
+}
+
+// input is what an inbound query works on.
+func (d *entryDocuments) input(read *queryRead) xquery.Input {
+	context := d.of(read.source)
+	input := xquery.Input{Context: context.Element(), Typed: []*xquery.Document{context}}
+	if len(read.variables) == 0 {
+		return input
+	}
+	input.Variables = make(map[string]xquery.Sequence, len(read.variables))
+	for name, source := range read.variables {
+		// A row that does not exist is nothing here, so that a query can tell.
+		input.Variables[name] = xquery.Of()
+		if d.entries[source] == nil {
+			continue
+		}
+		document := d.of(source)
+		input.Variables[name] = xquery.Of(document.Element())
+		if document != context {
+			input.Typed = append(input.Typed, document)
+		}
+	}
+	return input
 }
 
 func (d *entryDocuments) free() {
@@ -43,7 +70,7 @@ func entryDocument(entry *backends.Entry, wanted map[string]bool) *xquery.Docume
 				continue
 			}
 			for _, v := range entry.Values[name] {
-				addEntryValue(b, base, option, xmlText(storedText(v)))
+				addEntryValue(b, base, option, v)
 			}
 		}
 	}
@@ -51,39 +78,56 @@ func entryDocument(entry *backends.Entry, wanted map[string]bool) *xquery.Docume
 }
 
 // addEntryValue adds one value; a child table's "table/column" as a row of its own.
-func addEntryValue(b *xquery.Builder, name, option, text string) {
+func addEntryValue(b *xquery.Builder, name, option string, v backends.Value) {
 	table, column, child := strings.Cut(name, "/")
-	switch {
-	case child && isElementName(table) && isElementName(column):
+	if child && isElementName(table) && isElementName(column) {
 		b.Open(table)
 		b.Open("row")
-		b.Element(column, text)
+		b.Typed(column, typeOf(v), storedText(v))
 		b.Close()
 		b.Close()
-	case child || !isElementName(name):
-	case option != "":
-		addWithOption(b, name, option, text)
-	default:
-		b.Element(name, text)
+		return
 	}
-}
-
-// addWithOption adds a value of an attribute with an option (";binary", ";lang-de"). A builder that cannot put text
-// besides an XML attribute leaves the option away.
-func addWithOption(b *xquery.Builder, name, option, text string) {
-	writer, ok := any(b).(interface{ Text(text string) })
-	if !ok {
-		b.Element(name, text)
+	if child || !isElementName(name) {
 		return
 	}
 	b.Open(name)
-	b.Attribute("option", option)
-	writer.Text(text)
+	if option != "" {
+		b.Attribute("option", option)
+	}
+	b.Type(typeOf(v))
+	b.Text(storedText(v))
 	b.Close()
 }
 
+// typeOf is the XML Schema type of a backend's value.
+func typeOf(v backends.Value) xquery.Type {
+	switch v.(type) {
+	case int64:
+		return xquery.Integer
+	case bool:
+		return xquery.Boolean
+	case float64:
+		return xquery.Double
+	case time.Time:
+		return xquery.DateTime
+	case []byte:
+		return xquery.Base64Binary
+	default:
+		return xquery.String
+	}
+}
+
 // storedText is a backend's value in the lexical form of XML Schema.
-func storedText(v backends.Value) string { return text(definitions.Timestamp, v) }
+func storedText(v backends.Value) string {
+	if x, ok := v.(float64); ok && math.IsInf(x, 0) {
+		if x < 0 {
+			return "-INF"
+		}
+		return "INF"
+	}
+	return xmlText(text(definitions.Timestamp, v))
+}
 
 // isElementName reports whether a name can be that of an element without a prefix. Names of backends that cannot
 // (numeric OIDs, columns with odd characters) are out of the reach of queries.
@@ -109,26 +153,23 @@ func xmlText(s string) string {
 }
 
 // objectDocument builds the document of an object: an element named as its type with a child a value. Only what the
-// shape's queries read is in it; secrets as secret says.
+// shape's queries read is in it; secrets as secret says. Its values are untyped.
 func (s *Shape) objectDocument(values Values, secret func(*Attribute) bool) *xquery.Document {
-	b := xquery.NewBuilder(s.plan.typ.Name)
 	all := s.objectDoc["*"]
-	for _, a := range s.attrs {
-		if !all && !s.objectDoc[a.Name] || a.Secret && !secret(a) {
-			continue
-		}
-		for _, v := range values[a.Name] {
-			b.Element(a.Name, xmlText(a.Text(v)))
-		}
-	}
-	return b.Document()
+	return s.document(values, func(a *Attribute) bool {
+		return (all || s.objectDoc[a.Name]) && (!a.Secret || secret(a))
+	})
 }
 
 // fullDocument is the document of an object with all its values but the secret ones.
 func (s *Shape) fullDocument(values Values) *xquery.Document {
+	return s.document(values, func(a *Attribute) bool { return !a.Secret })
+}
+
+func (s *Shape) document(values Values, wanted func(*Attribute) bool) *xquery.Document {
 	b := xquery.NewBuilder(s.plan.typ.Name)
 	for _, a := range s.attrs {
-		if a.Secret {
+		if !wanted(a) {
 			continue
 		}
 		for _, v := range values[a.Name] {

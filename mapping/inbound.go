@@ -112,18 +112,7 @@ func (s *Shape) inboundQueries(ctx context.Context, entries Entries, values Valu
 	defer documents.free()
 	for _, a := range s.queries {
 		read := a.plan.inbound
-		input := xquery.Input{Context: documents.of(read.source).Element()}
-		if len(read.variables) > 0 {
-			input.Variables = make(map[string]xquery.Sequence, len(read.variables))
-			for name, source := range read.variables {
-				// A row that does not exist is nothing here, so that a query can tell.
-				input.Variables[name] = xquery.Of()
-				if entries[source] != nil {
-					input.Variables[name] = xquery.Of(documents.of(source).Element())
-				}
-			}
-		}
-		result, err := read.query.compiled.Evaluate(ctx, input)
+		result, err := read.query.compiled.Evaluate(ctx, documents.input(read))
 		if ctx.Err() != nil {
 			return faults, ctx.Err()
 		}

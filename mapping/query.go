@@ -54,15 +54,14 @@ func (c *compiler) query(def *definitions.Query, use queryUse) *query {
 		return q
 	}
 	c.queries[def] = nil
-	variables := c.variables(use)
 	compiled, err := xquery.Compile(def.Text, xquery.Options{
 		File: def.Pos.File, Line: def.Pos.Line, Column: def.Pos.Column,
 		Namespaces: map[string]string{"clacks": Namespace},
-		Variables:  variables,
+		Variables:  c.variables(use),
 		Functions:  c.functions,
 	})
 	if err != nil {
-		c.queryError(def, err, variables)
+		c.queryError(def, err)
 		return nil
 	}
 	q := &query{def: def, use: use, compiled: compiled, paths: compiled.Reads()}
@@ -87,30 +86,22 @@ func (c *compiler) variables(use queryUse) []string {
 	}
 }
 
-// queryError reports a query that does not compile, with the nearest variable when one is unknown.
-func (c *compiler) queryError(def *definitions.Query, err error, variables []string) {
+// queryError reports a query that does not compile.
+func (c *compiler) queryError(def *definitions.Query, err error) {
 	problem := definitions.Problem{Position: def.Pos, Severity: definitions.Error, Message: err.Error()}
 	var e *xquery.Error
 	if errors.As(err, &e) {
-		problem.Message = e.Code + ": " + e.Message
+		message, near, hinted := strings.Cut(e.Message, "; did you mean ")
+		problem.Message = e.Code + ": " + message
+		if hinted {
+			problem.Hint = "did you mean " + near
+		}
 		if e.Line > 0 {
 			problem.Line, problem.Column = e.Line, e.Column
 		}
 		problem.Source = sourceLine(def, problem.Line)
-		if e.Code == "XPST0008" {
-			problem.Hint = nearest.Hint("$"+strings.TrimPrefix(e.Near, "$"), dollars(variables))
-		}
 	}
 	c.problems = append(c.problems, problem)
-}
-
-// dollars are the names of variables as queries write them.
-func dollars(variables []string) []string {
-	names := make([]string, len(variables))
-	for i, v := range variables {
-		names[i] = "$" + v
-	}
-	return names
 }
 
 // sourceLine is the line of a query's text that has this number in its file.

@@ -3,10 +3,12 @@ package mapping
 import (
 	"context"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"clacks"
 	"clacks/backends"
@@ -45,7 +47,7 @@ func TestInboundQueries(t *testing.T) {
 		attr("badge", definitions.Integer, in("SQL")),
 		attr("numbers", definitions.String, multi, in("SQL"), mapped(definitions.Mapping{Table: "phones", ForeignKey: "employee", Attribute: "number"})),
 		attr("display", definitions.UnicodeString, inboundBy("string-join((givenName, sn), ' ')")),
-		attr("label", definitions.UnicodeString, in("NULL"), mapped(definitions.Mapping{Inbound: xq("concat($LDAP/uid, '/', $SQL/badge, '/', $SQL/sum(phones/row/number))", 300)})),
+		attr("label", definitions.UnicodeString, in("NULL"), mapped(definitions.Mapping{Inbound: xq("concat($LDAP/uid, '/', $SQL/badge, '/', $SQL/sum(phones/row/xs:integer(number)))", 300)})),
 		attr("tall", definitions.Boolean, in("SQL"), inboundBy("height > 180")),
 		attr("mails", definitions.String, multi, inboundBy("for $m in mail order by $m descending return lower-case($m)")),
 		attr("since", definitions.Date, inboundBy("xs:date('2024-02-29')")),
@@ -69,6 +71,53 @@ func TestInboundQueries(t *testing.T) {
 	want = Values{"uid": one("ada"), "label": one("ada//"), "display": one(""), "tall": one(false), "since": one(day(2024, 2, 29))}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// The values of an entry have the types that its backend gave them, and options are attributes of their elements.
+func TestInboundTypes(t *testing.T) {
+	entries := Entries{
+		"LDAP": entry(backends.Values{
+			"uid": one("ada"), "cn;lang-de": one("Gräfin"), "cn": one("Countess"), "cert;binary": one([]byte{1, 2}),
+			"since": one(time.Date(2024, 2, 29, 12, 0, 0, 5, time.UTC)),
+		}),
+		"SQL/employees": entry(backends.Values{
+			"number": one(int64(12)), "other": one(int64(5)), "active": one(false), "height": one(1.5), "odd": one(math.Inf(-1)),
+			"code": one("007"), "phones/number": list(int64(2), int64(10)),
+		}),
+	}
+	for query, want := range map[string]string{
+		"$SQL/number eq 12, $SQL/number > $SQL/other":                             "true true",
+		"$SQL/number + 1, max(($SQL/number, $SQL/other))":                         "13 12",
+		"$SQL/active eq false(), $SQL/active = true()":                            "true false",
+		"for $n in $SQL/phones/row/number order by $n descending return $n":       "10 2",
+		"$SQL/phones/row[number eq 2]/number instance of element(*, xs:integer)":  "true",
+		"$SQL/height * 2, $SQL/odd lt 0":                                          "3 true",
+		"$SQL/code, xs:integer($SQL/code), concat($SQL/code, $SQL/number)":        "007 7 00712",
+		"year-from-dateTime(since), since lt xs:dateTime('2024-03-01T00:00:00Z')": "2024 true",
+		"cn[@option = 'lang-de'], cn[not(@option)]":                               "Gräfin Countess",
+		"cert/@option, data(cert) instance of xs:base64Binary":                    "binary true",
+		"uid instance of element(*, xs:string), $LDAP/uid eq 'ada'":               "true true",
+	} {
+		s := shapeOf(t, compiled(t, person(
+			attr("made", definitions.String, multi, inboundBy(query)),
+			attr("numbers", definitions.Integer, multi, in("SQL"), mapped(definitions.Mapping{Table: "phones", ForeignKey: "employee", Attribute: "number"})),
+		)), "Person")
+		values, faults, err := s.Inbound(t.Context(), entries)
+		if err != nil || len(faults) > 0 {
+			t.Errorf("%s: %v, %v", query, faults, err)
+			continue
+		}
+		if got := strings.Trim(fmt.Sprint(values["made"]), "[]"); got != want {
+			t.Errorf("%s\n got %s\nwant %s", query, got, want)
+		}
+	}
+	for _, query := range []string{"$SQL/number = '12'", "$SQL/code = 7", "starts-with($SQL/number, '1')"} {
+		s := shapeOf(t, compiled(t, person(attr("made", definitions.String, multi, inboundBy(query)))), "Person")
+		_, faults, err := s.Inbound(t.Context(), entries)
+		if err != nil || len(faults) != 1 || !strings.Contains(faults[0].Reason, "XPTY0004") {
+			t.Errorf("%s: %v, %v", query, faults, err)
+		}
 	}
 }
 

@@ -194,10 +194,7 @@ func (c *compiler) variable(v *variable) xpath3.Expr {
 	for _, b := range c.scope {
 		names = append(names, b.name.String())
 	}
-	if near := nearestName(v.name.local, names); near != "" {
-		f.message += "; did you mean $" + near + "?"
-	}
-	panic(f)
+	panic(f.suggest("$", v.name.local, names))
 }
 
 // namespaceTable are the prefixes that helium may need at run time.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/lestrrat-go/helium"
 	"github.com/lestrrat-go/helium/xpath3"
+
+	"clacks/internal/nearest"
 )
 
 // The W3C error codes that this package raises by itself (XQuery 3.1, appendix F; XPath Functions 3.1, appendix C).
@@ -141,6 +144,15 @@ type failure struct {
 
 func (f *failure) Error() string { return f.code + ": " + f.message }
 func (f *failure) Unwrap() error { return f.err }
+
+// suggest adds the candidate that a misspelled name most likely means, if one is near; prefix is what is written before
+// it. The candidates may be in any order.
+func (f *failure) suggest(prefix, wrong string, candidates []string) *failure {
+	if near := nearest.Name(wrong, slices.Sorted(slices.Values(candidates))); near != "" {
+		f.message += fmt.Sprintf("; did you mean %q?", prefix+near)
+	}
+	return f
+}
 
 func fail(code string, offset int, format string, args ...any) *failure {
 	return &failure{code: code, message: fmt.Sprintf(format, args...), offset: offset}

@@ -32,7 +32,7 @@ func ExampleCompile() {
 func ExampleCompile_error() {
 	_, err := xquery.Compile("for $person in //person\nreturn $persn/name", xquery.Options{File: "User.xml", Line: 12, Column: 9})
 	fmt.Println(err)
-	// Output: User.xml:13:8: XPST0008: the variable $persn is not declared; did you mean $person? (near "$persn")
+	// Output: User.xml:13:8: XPST0008: the variable $persn is not declared; did you mean "$person"? (near "$persn")
 }
 
 func ExampleQuery_Evaluate() {

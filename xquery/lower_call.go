@@ -126,14 +126,11 @@ func (c *compiler) noFunction(at offset, n name, arity int) *failure {
 	if len(arities) > 0 {
 		return fail(codeFunction, int(at), "the function %s takes %s, not %d", n, countArguments(arities), arity)
 	}
-	f := fail(codeFunction, int(at), "there is no function %s", n)
-	if near := nearestName(n.local, c.functionNames(n)); near != "" {
-		if n.prefix != "" {
-			near = n.prefix + ":" + near
-		}
-		f.message += "; did you mean " + near + "?"
+	prefix := ""
+	if n.prefix != "" {
+		prefix = n.prefix + ":"
 	}
-	return f
+	return fail(codeFunction, int(at), "there is no function %s", n).suggest(prefix, n.local, c.functionNames(n))
 }
 
 // arities are the numbers of arguments that functions of this name take.

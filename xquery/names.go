@@ -1,11 +1,7 @@
 package xquery
 
 import (
-	"slices"
-
 	"github.com/lestrrat-go/helium/xpath3"
-
-	"clacks/internal/nearest"
 )
 
 // predeclared are the prefixes that a query need not declare (XQuery 3.1, section 2.1.1, and the namespaces of XPath
@@ -32,11 +28,7 @@ func (p *parser) namespace(prefix string, at int) string {
 		uri, ok = predeclared[prefix]
 	}
 	if !ok || uri == "" {
-		f := fail(codePrefix, at, "the namespace prefix %q is not declared", prefix)
-		if near := nearestName(prefix, p.prefixes()); near != "" {
-			f.message += "; did you mean \"" + near + "\"?"
-		}
-		panic(f)
+		panic(fail(codePrefix, at, "the namespace prefix %q is not declared", prefix).suggest("", prefix, p.prefixes()))
 	}
 	return uri
 }
@@ -113,9 +105,10 @@ func checkAtomic(n name, at int, code string) {
 func unknownType(n name, at int, code string) *failure {
 	f := fail(code, at, "there is no atomic type %q", n.String())
 	if n.uri != xpath3.NSXS && xpath3.IsKnownXSDType("xs:"+n.local) {
-		f.message += "; did you mean \"xs:" + n.local + "\"?"
-	} else if near := nearestName(n.local, typeNames); near != "" && n.uri == xpath3.NSXS {
-		f.message += "; did you mean \"xs:" + near + "\"?"
+		return f.suggest("xs:", n.local, []string{n.local})
+	}
+	if n.uri == xpath3.NSXS {
+		return f.suggest("xs:", n.local, typeNames)
 	}
 	return f
 }
@@ -139,10 +132,4 @@ var typeNames = []string{
 	"nonNegativeInteger", "nonPositiveInteger", "positiveInteger", "negativeInteger", "normalizedString", "token",
 	"language", "Name", "NCName", "NMTOKEN", "ENTITY", "ID", "IDREF", "gDay", "gMonth", "gMonthDay", "gYear",
 	"gYearMonth", "dateTimeStamp", "numeric",
-}
-
-// nearestName is the candidate that a misspelled name most likely means, or nothing; the same one for any order of the
-// candidates.
-func nearestName(wrong string, candidates []string) string {
-	return nearest.Name(wrong, slices.Sorted(slices.Values(candidates)))
 }

@@ -47,12 +47,9 @@ func (p *parser) clause(f *flwor) {
 			}
 		}
 	}
-	f0 := fail(codeSyntax, t.start, "expected \"return\" or another clause")
-	if near := nearestName(t.value, []string{"for", "let", "where", "order", "return", "stable"}); near != "" {
-		f0.message += "; did you mean \"" + near + "\"?"
-	}
 	p.take()
-	panic(f0)
+	panic(fail(codeSyntax, t.start, "expected \"return\" or another clause").
+		suggest("", t.value, []string{"for", "let", "where", "order", "return", "stable"}))
 }
 
 func (p *parser) bindings(f *flwor, one func() clause) {

@@ -1,6 +1,8 @@
 package xquery
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/lestrrat-go/helium/xpath3"
@@ -150,15 +152,7 @@ func (p *parser) axis() xpath3.AxisType {
 	if t.value == "namespace" {
 		panic(fail(codeNamespaceAxis, t.start, "the namespace axis is not supported"))
 	}
-	names := make([]string, 0, len(axes))
-	for n := range axes {
-		names = append(names, n)
-	}
-	f := fail(codeSyntax, t.start, "there is no axis %q", t.value)
-	if near := nearestName(t.value, names); near != "" {
-		f.message += "; did you mean \"" + near + "\"?"
-	}
-	panic(f)
+	panic(fail(codeSyntax, t.start, "there is no axis %q", t.value).suggest("", t.value, slices.Collect(maps.Keys(axes))))
 }
 
 // startsPrimary reports whether the name begins a primary expression rather than being a name test. Constructors that

@@ -152,14 +152,10 @@ func (p *parser) declaration(s *prologState) {
 		if p.isSymbol(0, "%") {
 			p.unsupported(start, "an annotation")
 		}
-		f := fail(codeSyntax, p.peek(0).start, "there is no declaration %q", word)
-		if near := nearestName(word, []string{
+		panic(fail(codeSyntax, p.peek(0).start, "there is no declaration %q", word).suggest("", word, []string{
 			"namespace", "default", "variable", "function", "option", "ordering", "boundary-space", "construction",
 			"copy-namespaces", "context", "base-uri", "decimal-format",
-		}); near != "" {
-			f.message += "; did you mean \"" + near + "\"?"
-		}
-		panic(f)
+		}))
 	}
 }
 

@@ -200,6 +200,11 @@ func TestKeep(t *testing.T) {
 		}
 	}
 	group.Wait()
+	q, err := Compile(keepQueries[0], Options{ElementNamespace: eventNamespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(q, kept)
 	if n := len(kept.kept.workers); n == 0 || n > 4*len(keepQueries) {
 		t.Errorf("%d workers are kept", n)
 	}
