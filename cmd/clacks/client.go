@@ -104,6 +104,9 @@ func parseParameters(arguments []string) (any, error) {
 			}
 			continue
 		}
+		if strings.HasPrefix(argument, "--") {
+			return nil, fmt.Errorf("%s: flags stand before the name of the command", argument)
+		}
 		if !json.Valid([]byte(argument)) {
 			return nil, fmt.Errorf("%s is neither JSON nor name=TEXT nor name:=JSON; a text in JSON has quotes: %s", argument, strconv.Quote(argument))
 		}
