@@ -92,7 +92,8 @@ func TestBadConfiguration(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"unknown key", "http:\n  adress: x\n", `:2:3: unknown key "http.adress"; did you mean "http.address"?`},
 		{"unknown in a backend", "backends:\n  LDAP:\n    driver: ldap\n    bindDn: x\n", `:4:5: unknown key "backends.LDAP.bindDn"; did you mean "backends.LDAP.bindDN"?`},
-		{"unknown section", "htpt:\n  address: x\n", `unknown key "htpt"`},
+		{"unknown section", "htpt:\n  address: x\n", `:1:1: unknown key "htpt"; did you mean "http"?`},
+		{"in another section", "adress: x\n", `unknown key "adress"; did you mean "http.address"?`},
 		{"not YAML", "http: [\n", "clacks.yaml"},
 		{"wrong type", "http:\n  grace: soon\n", "grace"},
 		{"no DN", "base: nonsense\n", `base: "nonsense" is not a distinguished name`},

@@ -73,23 +73,33 @@ func keyKnown(path string, known []configKey) (leaf, section bool) {
 	return leaf, section
 }
 
-// nearestKey is the known key that was probably meant, compared by the last part of its name.
+// nearestKey is the known key or section that was probably meant, compared by the last part of its name; one in the same
+// section is preferred.
 func nearestKey(key string, known []configKey) string {
-	parts := make([]string, len(known))
-	for i, k := range known {
-		parts[i] = lastPart(k.Path)
-	}
-	found := nearest.Name(lastPart(key), parts)
-	if found == "" {
-		return ""
-	}
 	prefix := key[:len(key)-len(lastPart(key))]
+	var beside, all []string // paths, with the backend's own name for NAME
 	for _, k := range known {
-		if lastPart(k.Path) == found && (k.Path == prefix+found || strings.Contains(k.Path, "NAME") && strings.HasPrefix(prefix, "backends.")) {
-			return prefix + found
+		path := k.Path
+		if rest, ok := strings.CutPrefix(path, "backends.NAME."); ok && strings.Count(prefix, ".") == 2 {
+			path = prefix + rest
+		}
+		for ; path != ""; path = path[:max(strings.LastIndex(path, "."), 0)] {
+			all = append(all, path)
+			if strings.HasPrefix(path, prefix) && !strings.Contains(path[len(prefix):], ".") {
+				beside = append(beside, path)
+			}
 		}
 	}
-	return known[slices.Index(parts, found)].Path
+	for _, paths := range [][]string{beside, all} {
+		parts := make([]string, len(paths))
+		for i, path := range paths {
+			parts[i] = lastPart(path)
+		}
+		if found := nearest.Name(lastPart(key), parts); found != "" {
+			return paths[slices.Index(parts, found)]
+		}
+	}
+	return ""
 }
 
 func lastPart(path string) string { return path[strings.LastIndex(path, ".")+1:] }

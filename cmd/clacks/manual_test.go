@@ -28,7 +28,7 @@ import (
 //	xml attribute     an attribute that could be added to User
 //	xml event         an event, valid by the shipped schemas
 //	xquery            compiled
-//	yaml              a configuration file, accepted
+//	yaml              a configuration file, accepted; with a path behind it, that file of the project, word for word
 //	json              well-formed
 //	text              for reading only
 func TestManuals(t *testing.T) {
@@ -69,6 +69,7 @@ func manuals(t *testing.T) []string {
 type block struct {
 	line int // of its first line of text
 	kind string
+	name string // of a file, or ""
 	text string
 }
 
@@ -81,7 +82,11 @@ func fencedBlocks(manual string) []block {
 		info, fence := strings.CutPrefix(line, "```")
 		switch {
 		case fence && !inside:
-			blocks = append(blocks, block{line: n + 1, kind: strings.TrimSpace(info)})
+			kind, name := strings.TrimSpace(info), ""
+			if i := strings.LastIndex(kind, " "); strings.Contains(kind[i+1:], ".") {
+				kind, name = kind[:i], kind[i+1:]
+			}
+			blocks = append(blocks, block{line: n + 1, kind: kind, name: name})
 			inside = true
 		case fence:
 			inside = false
@@ -93,43 +98,65 @@ func fencedBlocks(manual string) []block {
 }
 
 func tryManual(t *testing.T, blocks []block) {
+	t.Helper()
 	dir := t.TempDir()
 	var transcript []command
 	for _, b := range blocks {
-		kind, file := b.kind, ""
-		if words := strings.Fields(kind); len(words) == 3 {
-			kind, file = strings.Join(words[:2], " "), words[2]
-			writeFile(t, filepath.Join(dir, file), b.text)
-		}
-		var err error
-		switch kind {
-		case "console":
+		if b.kind == "console" {
 			transcript = append(transcript, commandsOf(b)...)
-		case "xml definitions":
-			err = tryDefinitions(t, b.text)
-		case "xml attribute":
-			err = tryDefinitions(t, attributeBefore + b.text + attributeBehind)
-		case "xml event":
-			err = tryEvent(b.text)
-		case "xquery":
-			_, err = xquery.Compile(b.text, xquery.Options{})
-		case "yaml":
-			path := filepath.Join(t.TempDir(), "clacks.yaml")
-			writeFile(t, path, b.text)
-			_, err = loadConfig(path)
-		case "json":
-			err = json.Unmarshal([]byte(b.text), new(any))
-		case "text":
-		default:
-			err = fmt.Errorf("no test for a block of the kind %q", b.kind)
+			continue
 		}
-		if err != nil {
+		if b.name != "" && b.kind != "yaml" {
+			writeFile(t, filepath.Join(dir, b.name), b.text)
+		}
+		if err := tryBlock(t, b); err != nil {
 			t.Errorf("line %d: %v", b.line, err)
 		}
 	}
 	if len(transcript) > 0 {
 		runTranscript(t, dir, transcript)
 	}
+}
+
+func tryBlock(t *testing.T, b block) error {
+	t.Helper()
+	switch b.kind {
+	case "xml definitions":
+		return tryDefinitions(t, b.text)
+	case "xml attribute":
+		return tryDefinitions(t, attributeBefore+b.text+attributeBehind)
+	case "xml event":
+		schemas, err := events.LoadSchemas()
+		if err != nil {
+			return err
+		}
+		return schemas.Validate([]byte(b.text))
+	case "xquery":
+		_, err := xquery.Compile(b.text, xquery.Options{})
+		return err
+	case "yaml":
+		return tryConfiguration(t, b)
+	case "json":
+		return json.Unmarshal([]byte(b.text), new(any))
+	case "text":
+		return nil
+	}
+	return fmt.Errorf("no test for a block of the kind %q", b.kind)
+}
+
+func tryConfiguration(t *testing.T, b block) error {
+	t.Helper()
+	if b.name != "" {
+		file, err := os.ReadFile(filepath.Join(repository, b.name))
+		if err == nil && string(file) != b.text {
+			err = fmt.Errorf("%s is another", b.name)
+		}
+		return err
+	}
+	path := filepath.Join(t.TempDir(), "clacks.yaml")
+	writeFile(t, path, b.text)
+	_, err := loadConfig(path)
+	return err
 }
 
 const (
@@ -149,14 +176,6 @@ func tryDefinitions(t *testing.T, text string) error {
 		err = fmt.Errorf("%v", problems)
 	}
 	return err
-}
-
-func tryEvent(text string) error {
-	schemas, err := events.LoadSchemas()
-	if err != nil {
-		return err
-	}
-	return schemas.Validate([]byte(text))
 }
 
 // command is a command of a transcript.
@@ -224,6 +243,9 @@ func runTranscript(t *testing.T, dir string, commands []command) {
 		rest = next
 		if code, _ := strconv.Atoi(status); code != 0 && (i+1 == len(commands) || commands[i+1].text != "echo $?\n") {
 			t.Errorf("line %d: exit status %d", c.line, code)
+		}
+		if printed != "" && !strings.HasSuffix(printed, "\n") {
+			printed += "\n" // what ends without a line break is shown on a line of its own all the same
 		}
 		if !pattern(c.output).MatchString(printed) {
 			t.Errorf("line %d: $ %s\nprints\n%s\ninstead of\n%s", c.line, c.text, printed, c.output)
