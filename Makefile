@@ -18,8 +18,11 @@ PACKAGES ?= ./...
 GOLANGCI_VERSION    := v2.15.0
 STATICCHECK_VERSION := v0.8.2
 
-# libxml2 validates when its headers and a C compiler are there; the pure-Go validator serves otherwise.
-TAGS = $(shell pkg-config --exists libxml-2.0 2>/dev/null && command -v $${CC:-gcc} >/dev/null 2>&1 && [ "$${CGO_ENABLED:-1}" != 0 ] && echo libxml2)
+# Without a C compiler that finds its headers Go builds without cgo.
+CGO = $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && $$(go env CC) -x c -include stdlib.h -fsyntax-only /dev/null 2>/dev/null && echo 1 || echo 0)
+
+# libxml2 validates when its headers are there, too; the pure-Go validator serves otherwise.
+TAGS = $(shell [ "$(CGO)" = 1 ] && pkg-config --exists libxml-2.0 2>/dev/null && echo libxml2)
 GOTAGS = -tags '$(TAGS)'
 
 .PHONY: help
@@ -33,6 +36,8 @@ deps-run:
 .PHONY: deps
 deps: ## install what building and testing need (Debian, Ubuntu), or say what is missing
 	@scripts/deps all
+
+build check: export CGO_ENABLED := $(CGO)
 
 .PHONY: build
 build: ## build bin/clacks
