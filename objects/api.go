@@ -14,6 +14,8 @@ type Write struct {
 	Version string
 	// DryRun plans without changing anything; Result.Plan is set.
 	DryRun bool
+
+	cat *catalogue // the types of an open object; nil for those of now
 }
 
 // CreateRequest makes an object below the entry Base.

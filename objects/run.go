@@ -36,7 +36,10 @@ func (s *Service) run(ctx context.Context, user access.User, op string, write Wr
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	r := &request{s: s, cat: s.catalogue.Load(), user: user, op: op, write: write, taken: map[string]bool{}}
+	r := &request{s: s, cat: write.cat, user: user, op: op, write: write, taken: map[string]bool{}}
+	if r.cat == nil {
+		r.cat = s.catalogue.Load()
+	}
 	if write.IdempotencyKey != "" && !write.DryRun {
 		var err error
 		if r.hash, err = requestHash(op, body); err != nil {

@@ -391,11 +391,11 @@ func (x *Session) Commit(ctx context.Context) (*Result, error) {
 
 func (x *Session) commit(ctx context.Context) (*Result, error) {
 	if x.old == nil {
-		return x.s.Create(ctx, x.user, CreateRequest{Type: x.object.Type, Base: x.parent, Attributes: x.changes(),
-			Extensions: x.object.Extensions})
+		return x.s.Create(ctx, x.user, CreateRequest{Write: Write{cat: x.cat}, Type: x.object.Type, Base: x.parent,
+			Attributes: x.changes(), Extensions: x.object.Extensions})
 	}
 	q := UpdateRequest{
-		Write: Write{Version: versionText(x.old.row.version)}, ID: x.object.UUID, Changes: x.changes(),
+		Write: Write{Version: versionText(x.old.row.version), cat: x.cat}, ID: x.object.UUID, Changes: x.changes(),
 		Extend:  missingText(x.object.Extensions, x.old.row.extensions),
 		Retract: missingText(x.old.row.extensions, x.object.Extensions),
 	}
