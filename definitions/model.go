@@ -139,8 +139,8 @@ type Mapping struct {
 	Attribute  string // another name, both ways; or the column of Table
 	Table      string // a child table
 	ForeignKey string // its column that holds the key of the object's row
-	Inbound    *Query
-	Outbounds  []Outbound
+	Inbound    *Query     // reads the backend's entry, whose values are typed
+	Outbounds  []Outbound // read the object, whose values are untyped
 	Pos        Position
 }
 

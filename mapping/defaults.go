@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"clacks"
@@ -76,6 +77,9 @@ func (a *Attribute) defaultByQuery(ctx context.Context, q *objectQuery, document
 	result, err := q.compiled.Evaluate(ctx, xquery.Input{Context: document.Element()})
 	if ctx.Err() != nil {
 		return nil, "", ctx.Err()
+	}
+	if errors.Is(err, errNoLookup) {
+		return nil, "", nil
 	}
 	if err != nil {
 		reason, failed := functionReason(err)

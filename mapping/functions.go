@@ -208,6 +208,9 @@ func textFunction(f func(string) (string, error)) func(context.Context, *environ
 	}
 }
 
+// errNoLookup is what the functions that need other objects fail with where there are none.
+var errNoLookup = clacks.E(clacks.Unavailable, "mapping.function", "other objects cannot be looked up here")
+
 func callObject(ctx context.Context, e *environment, args []xquery.Sequence) (xquery.Sequence, error) {
 	named, err := texts(args[:2])
 	if err != nil {
@@ -218,7 +221,7 @@ func callObject(ctx context.Context, e *environment, args []xquery.Sequence) (xq
 		return xquery.Of(), err
 	}
 	if e.options.Lookup == nil || e.set == nil {
-		return nil, clacks.E(clacks.Unavailable, "mapping.function", "clacks:object cannot look up other objects here")
+		return nil, errNoLookup
 	}
 	object, err := e.options.Lookup.Object(ctx, named[0], named[1], value)
 	if err != nil || object == nil {
@@ -241,7 +244,7 @@ func callNextNumber(ctx context.Context, e *environment, args []xquery.Sequence)
 		return nil, wrong("the number to begin with %s", err)
 	}
 	if e.options.Lookup == nil {
-		return nil, clacks.E(clacks.Unavailable, "mapping.function", "clacks:next-number has no numbers to give here")
+		return nil, errNoLookup
 	}
 	n, err := e.options.Lookup.NextNumber(ctx, named[0], named[1], from.(int64))
 	if err != nil {

@@ -10,13 +10,21 @@ import (
 
 const manual = "../docs/functions.md"
 
+// typesManual is what the manual says of the types of values.
+const typesManual = "" +
+	"What an `Inbound` reads has the type that its backend gave it: `xs:integer`, `xs:double`, `xs:boolean`, `xs:dateTime`,\n" +
+	"`xs:base64Binary`, and `xs:string` for anything else. So `number eq 5` and `max(number)` work, and a text that is to be a\n" +
+	"number is converted first: `xs:integer(employeeNumber) > 5`. The values of an object, which all other queries read, and\n" +
+	"those of `clacks:object` are untyped: `uidNumber > 5` and `active = true()` compare as the other side is typed, while `eq`\n" +
+	"and `lt`, and comparisons of two attributes, need a conversion: `xs:integer(uidNumber) eq 5`.\n"
+
 // functionManual is the content of the manual of Clacks' own functions.
 func functionManual() string {
 	var b strings.Builder
 	b.WriteString("# Clacks' own XQuery functions\n\n" +
 		"Queries in definitions (`Inbound`, `Outbound`, `Default@query`, `Values@query`, `Assert@test`) may use all functions of\n" +
 		"XPath and XQuery 3.1, and these. They lie in the namespace `" + Namespace + "`; the prefix `clacks:` is declared for it\n" +
-		"already. This page is made from the table in `mapping/functions.go`.\n")
+		"already. This page is made from the table in `mapping/functions.go`.\n\n" + typesManual)
 	for i := range ownFunctions {
 		f := &ownFunctions[i]
 		b.WriteString("\n## " + f.name + "\n\n    " + f.signature() + "\n\n" + f.doc + "\n")

@@ -52,7 +52,8 @@ type Options struct {
 	Kinds map[string]backends.Kind
 	// Functions are XQuery functions besides those of package mapping itself.
 	Functions []xquery.Function
-	// Lookup serves clacks:object and clacks:next-number; nil makes them fail when they are called.
+	// Lookup serves clacks:object and clacks:next-number; nil makes them fail when they are called, but a Default that
+	// calls them yields no value then.
 	Lookup Lookup
 	// PasswordScheme is the scheme in which clacks:password-hash stores a password; "" for the default.
 	PasswordScheme password.Scheme

@@ -305,10 +305,20 @@ func TestEffectsRunOnce(t *testing.T) {
 	}
 }
 
+// Without other objects a Default that needs them is none, and an Outbound fails.
 func TestFunctionsWithoutLookup(t *testing.T) {
-	s := shapeOf(t, compiled(t, person(attr("number", definitions.Integer, defaultBy("clacks:next-number('Person', 'number', 1000)")))), "Person")
-	err := s.Defaults(t.Context(), &Object{Type: "Person"})
-	if !clacks.IsKind(err, clacks.Unavailable) {
+	s := shapeOf(t, compiled(t, person(
+		attr("number", definitions.Integer, mandatory, defaultBy("clacks:next-number('Person', 'number', 1000)")),
+		attr("town", definitions.String, outboundTo("town", "town", "clacks:object('Person', 'uid', uid)/sn")),
+	)), "Person")
+	object := &Object{Type: "Person", Values: Values{"uid": one("ada"), "sn": one("L")}}
+	if err := s.Defaults(t.Context(), object); err != nil || len(object.Values) != 2 {
+		t.Errorf("got %v, %v", object.Values, err)
+	}
+	if fields := must(s.Check(t.Context(), nil, object)); len(fields) != 1 || fields[0].Attribute != "number" || fields[0].Code != clacks.CodeMandatory {
+		t.Errorf("fields %v", fields)
+	}
+	if _, err := s.Outbound(t.Context(), nil, object); !clacks.IsKind(err, clacks.Unavailable) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,7 +1,9 @@
 package mapping
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -106,6 +108,63 @@ func TestEmployees(t *testing.T) {
 	slices.Sort(codes)
 	if want := []string{"badgeNumber", "cn", "gidNumber", "homeDirectory", "mail", "sn", "uid", "uidNumber"}; !reflect.DeepEqual(codes, want) {
 		t.Errorf("wrong are %v, want %v", codes, want)
+	}
+}
+
+// freeNumbers gives numbers out as the object service does: the smallest that nobody has.
+type freeNumbers struct{ taken map[string][]int64 }
+
+func (*freeNumbers) Object(context.Context, string, string, string) (*Object, error) { return nil, nil }
+
+func (f *freeNumbers) NextNumber(_ context.Context, typeName, attribute string, from int64) (int64, error) {
+	key := typeName + "." + attribute
+	for slices.Contains(f.taken[key], from) {
+		from++
+	}
+	f.taken[key] = append(f.taken[key], from)
+	return from, nil
+}
+
+// A new POSIX user or group gets a free number, once, unless it brings its own.
+func TestPosixNumbers(t *testing.T) {
+	lookup := &freeNumbers{taken: map[string][]int64{"PosixUser.uidNumber": {10000, 10002}}}
+	defs, problems := definitions.Load(builtin.Sources(), definitions.Options{Backends: sortedKeys(kinds)})
+	if defs == nil {
+		t.Fatal(told(problems))
+	}
+	set, problems := Compile(defs, Options{Kinds: kinds, Lookup: lookup})
+	if set == nil || len(problems) > 0 {
+		t.Fatal(told(problems))
+	}
+	user := func(values Values) *Object {
+		s := shapeOf(t, set, "User", "PosixUser")
+		o := &Object{Type: "User", Extensions: []string{"PosixUser"}, Values: Values{"uid": one("ada"), "cn": one("Ada"), "sn": one("L"), "gidNumber": one(int64(100))}}
+		maps.Copy(o.Values, values)
+		if err := s.ExtensionDefaults(t.Context(), o, "PosixUser"); err != nil {
+			t.Fatal(err)
+		}
+		if fields := must(s.Check(t.Context(), nil, o)); len(fields) > 0 {
+			t.Errorf("fields %v", fields)
+		}
+		if got := outboundOf(t, s, nil, o)["LDAP"].Touched["uidNumber"]; !reflect.DeepEqual(got, o.Values["uidNumber"]) {
+			t.Errorf("stored is %v, not %v", got, o.Values["uidNumber"])
+		}
+		return o
+	}
+	for _, want := range []int64{10001, 10003, 10004} {
+		if got := user(nil).Values["uidNumber"]; !reflect.DeepEqual(got, one(want)) {
+			t.Errorf("got %v, want %d", got, want)
+		}
+	}
+	if got := user(Values{"uidNumber": one(int64(42))}).Values["uidNumber"]; !reflect.DeepEqual(got, one(int64(42))) {
+		t.Errorf("his own number became %v", got)
+	}
+	group := &Object{Type: "PosixGroup", Values: Values{"cn": one("staff")}}
+	if err := shapeOf(t, set, "PosixGroup").Defaults(t.Context(), group); err != nil || !reflect.DeepEqual(group.Values["gidNumber"], one(int64(10000))) {
+		t.Errorf("group: %v, %v", group.Values, err)
+	}
+	if want := []int64{10000, 10002, 10001, 10003, 10004}; !slices.Equal(lookup.taken["PosixUser.uidNumber"], want) {
+		t.Errorf("taken are %v", lookup.taken)
 	}
 }
 
