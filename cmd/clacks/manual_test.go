@@ -28,6 +28,7 @@ import (
 //	xml attribute     an attribute that could be added to User
 //	xml event         an event, valid by the shipped schemas
 //	xquery            compiled
+//	xml wrong         a file for the transcripts
 //	yaml              a configuration file, accepted; with a path behind it, that file of the project, word for word
 //	json              well-formed
 //	text              for reading only
@@ -138,7 +139,7 @@ func tryBlock(t *testing.T, b block) error {
 		return tryConfiguration(t, b)
 	case "json":
 		return json.Unmarshal([]byte(b.text), new(any))
-	case "text":
+	case "text", "xml wrong":
 		return nil
 	}
 	return fmt.Errorf("no test for a block of the kind %q", b.kind)
