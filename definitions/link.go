@@ -55,37 +55,16 @@ func (l *loader) link() {
 }
 
 func (l *loader) linkType(d *declaration) {
-	for _, w := range d.extends {
-		switch target := l.lookup(w.text); {
-		case target == nil:
-			l.unknownType(d.file, w, d.Name+" extends", isBase)
-		case !target.Base:
-			d.file.warnf(w.pos, "name the base types that "+w.text+" extends, and require "+w.text,
-				"%s extends %s, which is itself an extension", d.Name, w.text)
-		default:
-			d.Extends = append(d.Extends, w.text)
-		}
-	}
-	for _, w := range d.requires {
-		switch target := l.lookup(w.text); {
-		case target == nil:
-			l.unknownType(d.file, w, d.Name+" requires", isExtension)
-		case target.Base:
-			d.file.faultf(w.pos, "only extensions can be required", "%s requires %s, which is a base type", d.Name, w.text)
-		default:
-			d.RequiresExtension = append(d.RequiresExtension, w.text)
-		}
-	}
-	for _, w := range d.container {
-		switch target := l.lookup(w.text); {
-		case target == nil:
-			l.unknownType(d.file, w, d.Name+" contains", isBase)
-		case !target.Base:
-			d.file.faultf(w.pos, "only base types can be contained", "%s contains %s, which is an extension", d.Name, w.text)
-		default:
-			d.Container = append(d.Container, w.text)
-		}
-	}
+	d.Extends = append(d.Extends, l.targets(d, d.extends, "extends", isBase, func(w word) {
+		d.file.warnf(w.pos, "name the base types that "+w.text+" extends, and require "+w.text,
+			"%s extends %s, which is itself an extension", d.Name, w.text)
+	})...)
+	d.RequiresExtension = append(d.RequiresExtension, l.targets(d, d.requires, "requires", isExtension, func(w word) {
+		d.file.faultf(w.pos, "only extensions can be required", "%s requires %s, which is a base type", d.Name, w.text)
+	})...)
+	d.Container = append(d.Container, l.targets(d, d.container, "contains", isBase, func(w word) {
+		d.file.faultf(w.pos, "only base types can be contained", "%s contains %s, which is an extension", d.Name, w.text)
+	})...)
 	for _, w := range d.conditions {
 		if l.lookup(w.text) == nil {
 			l.unknownType(d.file, w, "a condition of "+d.Name+" names", func(*declaration) bool { return true })
@@ -95,6 +74,22 @@ func (l *loader) linkType(d *declaration) {
 		d.file.warnf(d.backend.pos, nearestHint(d.Backend, l.options.Backends),
 			"the backend %s of %s is not configured; its attributes are unavailable", d.Backend, d.Name)
 	}
+}
+
+// targets are the named types that exist and fit; the others are reported.
+func (l *loader) targets(d *declaration, names []word, verb string, fits func(*declaration) bool, misfit func(word)) []string {
+	var found []string
+	for _, w := range names {
+		switch target := l.lookup(w.text); {
+		case target == nil:
+			l.unknownType(d.file, w, d.Name+" "+verb, fits)
+		case !fits(target):
+			misfit(w)
+		default:
+			found = append(found, w.text)
+		}
+	}
+	return found
 }
 
 func isBase(d *declaration) bool      { return d.Base }

@@ -136,9 +136,9 @@ type Assert struct {
 // Mapping connects an attribute to one backend.
 type Mapping struct {
 	Backend    string
-	Attribute  string // another name, both ways; or the column of Table
-	Table      string // a child table
-	ForeignKey string // its column that holds the key of the object's row
+	Attribute  string     // another name, both ways; or the column of Table
+	Table      string     // a child table
+	ForeignKey string     // its column that holds the key of the object's row
 	Inbound    *Query     // reads the backend's entry, whose values are typed
 	Outbounds  []Outbound // read the object, whose values are untyped
 	Pos        Position

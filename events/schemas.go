@@ -76,7 +76,8 @@ func (s *Schemas) Validate(document []byte) error {
 	const op = "events.validate"
 	issues, err := s.schema.Validate("event", document, xsd.Limits{Size: MaxDocument, Depth: MaxDepth})
 	if err != nil {
-		return clacks.E(clacks.Internal, op, "the event document could not be checked: %w", err)
+		// Engines repeat what they stumbled over, and where: that is for the log.
+		return &clacks.Error{Op: op, Kind: clacks.Internal, Reason: "the event document could not be checked", Err: err}
 	}
 	// A global element of another name is a root too, for a validator.
 	eventType, err := typeOf(document)

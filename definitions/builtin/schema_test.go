@@ -152,11 +152,12 @@ func TestShippedTypesFitOpenLDAP(t *testing.T) {
 
 // written is the attribute of the entry that holds an attribute's value.
 func written(a *definitions.Attribute) string {
-	for _, m := range a.Mappings {
-		if m.Attribute != "" {
-			return m.Attribute
-		}
-		return m.Outbounds[0].Attribute
+	if len(a.Mappings) == 0 {
+		return a.Name
 	}
-	return a.Name
+	m := a.Mappings[0]
+	if m.Attribute != "" {
+		return m.Attribute
+	}
+	return m.Outbounds[0].Attribute
 }
