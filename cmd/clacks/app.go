@@ -177,9 +177,11 @@ func (a *app) open(ctx context.Context) error {
 		return err
 	}
 	for name, b := range a.config.Backends {
-		if a.backends[name], err = a.openBackend(ctx, name, b); err != nil {
+		opened, err := a.openBackend(ctx, name, b)
+		if err != nil {
 			return fmt.Errorf("backend %s: %w", name, err)
 		}
+		a.backends[name] = opened
 	}
 	return nil
 }

@@ -197,7 +197,7 @@ func (b BackendConfig) problems(add func(key, format string, args ...any)) {
 		}
 		for _, uri := range b.URIs {
 			if u, err := url.Parse(uri); err != nil || !slicesHas([]string{"ldap", "ldaps", "ldapi"}, u.Scheme) {
-				add("uris", "%q is not an ldap://, ldaps:// or ldapi:// address", uri)
+				add("uris", "%q is not an ldap://, ldaps:// or ldapi:// address", withoutPassword(uri))
 			}
 		}
 	case "sql":
@@ -211,6 +211,15 @@ func (b BackendConfig) problems(add func(key, format string, args ...any)) {
 	default:
 		add("driver", "%q is not one of ldap, directory, sql, null", b.Driver)
 	}
+}
+
+// withoutPassword is an address as it may be shown.
+func withoutPassword(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "..."
+	}
+	return u.Redacted()
 }
 
 func checkDatabase(address string) error {
