@@ -185,22 +185,35 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	f := &faults{}
 	w := &world{t: t, faults: f, tree: newMemoryTree(f, testBase), table: newMemoryTable(f), state: openState(t)}
+	w.begin(map[string]backends.Backend{"LDAP": w.tree, "SQL": w.table})
+	return w
+}
+
+// begin makes the service of a world.
+func (w *world) begin(stores map[string]backends.Backend) {
+	w.t.Helper()
 	w.config = Config{
-		Mappings: testMappings(t), Backends: map[string]backends.Backend{"LDAP": w.tree, "SQL": w.table},
+		Mappings: testMappings(w.t), Backends: stores,
 		State: w.state, Recorder: testRecorder{}, Base: testBase, Key: testKey, Owner: "one",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Limits: Limits{Resolve: 2 * time.Second, Wait: 5 * time.Second},
 	}
 	w.Service = w.start()
-	return w
 }
 
-// start makes another service on the same stores, as after a restart.
-func (w *world) start() *Service {
+func (w *world) newService() *Service {
 	w.t.Helper()
 	s, err := newService(w.config, faultyDatabase{stateDatabase{w.state}, w.faults})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	s.findJoiners(w.config)
+	return s
+}
+
+// start makes another service on the same stores, as after a restart.
+func (w *world) start() *Service {
+	w.t.Helper()
+	s := w.newService()
 	if err := s.Start(context.Background()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -214,10 +227,7 @@ func (w *world) start() *Service {
 // startQuietly is start without loops behind the scenes, and for a process that may end while it starts.
 func (w *world) startQuietly() *Service {
 	w.t.Helper()
-	s, err := newService(w.config, faultyDatabase{stateDatabase{w.state}, w.faults})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	s := w.newService()
 	s.limits.Resolve = 10 * time.Millisecond
 	s.setReady(s.prepareService(context.Background()))
 	return s

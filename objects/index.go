@@ -239,18 +239,27 @@ func (c *rowChange) guards() string {
 	return string(text)
 }
 
+// valueStatements delete and add index values of an object; those to delete are sorted.
 func valueStatements(uuid string, drop, add []indexValue) []store.Statement {
 	var list []store.Statement
-	for part := range journal.Chunks(drop) {
-		args := make([]any, 0, 1+2*len(part))
-		args = append(args, uuid)
-		for _, v := range part {
-			args = append(args, v.Attribute, v.Key)
+	for len(drop) > 0 {
+		// The values of one attribute are named by a list: for a long OR of pairs, SQLite looks at all rows of the object.
+		name, n := drop[0].Attribute, 1
+		for n < len(drop) && drop[n].Attribute == name {
+			n++
 		}
-		list = append(list, store.Statement{
-			SQL:  `DELETE FROM clacks_values WHERE uuid = ? AND (` + repeated("(attribute = ? AND value_key = ?)", " OR ", len(part)) + `)`,
-			Args: args,
-		})
+		for part := range journal.Chunks(drop[:n]) {
+			args := make([]any, 0, 2+len(part))
+			args = append(args, uuid, name)
+			for _, v := range part {
+				args = append(args, v.Key)
+			}
+			list = append(list, store.Statement{
+				SQL:  `DELETE FROM clacks_values WHERE uuid = ? AND attribute = ? AND value_key IN (` + repeated("?", ", ", len(part)) + `)`,
+				Args: args,
+			})
+		}
+		drop = drop[n:]
 	}
 	for part := range journal.Chunks(add) {
 		args := make([]any, 0, 3*len(part))

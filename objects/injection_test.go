@@ -40,7 +40,7 @@ func deeds() []deed {
 		{"rename", 2, func(w *world) func(s *Service) error {
 			ada := w.create("User", w.house(), person("ada", "badgeNumber", "B-1234"))
 			w.create("GroupOfNames", testBase, map[string]any{"cn": "all", "member": []any{ada.DN}})
-			return update(ada.UUID, map[string]any{"cn": "Ada", "uid": "lovelace", "sn": "Lovelace"}, nil, nil)
+			return update(ada.UUID, map[string]any{"cn": "Ada", "uid": "lovelace", "sn": "Lovelace", "badgeNumber": "B-4321"}, nil, nil)
 		}},
 		{"extend", 1, func(w *world) func(s *Service) error {
 			return update(w.create("User", w.house(), person("ada")).UUID, posix, []string{"PosixUser"}, nil)

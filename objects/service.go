@@ -128,12 +128,17 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.findJoiners(c)
+	return s, nil
+}
+
+// findJoiners finds the backends whose rows take part in the commit transaction.
+func (s *Service) findJoiners(c Config) {
 	for name, b := range c.Backends {
 		if joiner, ok := b.(backends.Joiner); ok && joiner.SameDatabase(c.State) {
 			s.joiners[name] = joiner
 		}
 	}
-	return s, nil
 }
 
 // newService is New for any database, so that a test can make each of its operations fail.

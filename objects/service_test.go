@@ -19,9 +19,9 @@ func TestLifeOfAnObject(t *testing.T) {
 	if v.Type != "User" || v.DN != made.DN || v.Values["displayName"][0] != "ada Person" || v.Values["badgeNumber"][0] != "B-1234" {
 		t.Errorf("view %+v", v)
 	}
-	r, err := w.Update(t.Context(), admin, UpdateRequest{ID: made.DN, Changes: map[string]any{"sn": "Lovelace", "badgeNumber": "B-9"}})
+	_, err := w.Update(t.Context(), admin, UpdateRequest{ID: made.DN, Changes: map[string]any{"sn": "Lovelace", "badgeNumber": "B-9"}})
 	wantKind(t, err, clacks.Invalid, "badgeNumber")
-	r, err = w.Update(t.Context(), admin, UpdateRequest{ID: made.DN, Changes: map[string]any{"sn": "Lovelace", "badgeNumber": "B-9999"}})
+	r, err := w.Update(t.Context(), admin, UpdateRequest{ID: made.DN, Changes: map[string]any{"sn": "Lovelace", "badgeNumber": "B-9999"}})
 	if err != nil || r.Version != "2" || r.Sequence != 3 {
 		t.Fatalf("update %+v, %v", r, err)
 	}
