@@ -318,13 +318,26 @@ func TestFirstVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defs, problems := definitions.Load(sources, definitions.Options{Backends: sortedKeys(kinds)})
-	if defs == nil {
-		t.Fatalf("%v", told(problems))
+	if len(sources) != 33 {
+		t.Errorf("there are %d files", len(sources))
 	}
-	set, problems := Compile(defs, Options{Kinds: kinds})
+	t.Run("alone", func(t *testing.T) { checkFirstVersion(t, sources) })
+	t.Run("with the shipped types", func(t *testing.T) { checkFirstVersion(t, append(builtin.Sources(), sources...)) })
+}
+
+func checkFirstVersion(t *testing.T, sources []definitions.Source) {
+	defs, loading := definitions.Load(sources, definitions.Options{Backends: sortedKeys(kinds)})
+	if defs == nil {
+		t.Fatalf("%s", strings.Join(told(loading), "\n"))
+	}
+	set, compiling := Compile(defs, Options{Kinds: kinds})
 	if set == nil {
-		t.Fatalf("%s", strings.Join(told(problems), "\n"))
+		t.Fatalf("%s", strings.Join(told(compiling), "\n"))
+	}
+	for _, p := range append(loading, compiling...) {
+		if p.Severity != definitions.Warning || p.File == "" || p.Line < 1 {
+			t.Errorf("%s", p)
+		}
 	}
 	for _, base := range set.Bases() {
 		for _, extensions := range append(subsets(set.ExtensionsOf(base))[:1], set.ExtensionsOf(base)) {
