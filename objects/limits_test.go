@@ -15,10 +15,10 @@ func TestIdempotencyKeys(t *testing.T) {
 		_, err := w.Update(t.Context(), admin, UpdateRequest{Write: Write{IdempotencyKey: key}, ID: ada.UUID, Changes: map[string]any{"title": key}})
 		return err
 	}
-	for _, key := range []string{"a\x00b", "a\nb", "a\xff", strings.Repeat("x", maxKey+1)} {
+	for _, key := range []string{"a\x00b", "a\nb", "a\xff", strings.Repeat("x", maxIdempotencyKey+1)} {
 		wantKind(t, try(key), clacks.Invalid, "idempotencyKey")
 	}
-	for _, key := range []string{"k", "schlüssel 1/2", strings.Repeat("x", maxKey)} {
+	for _, key := range []string{"k", "schlüssel 1/2", strings.Repeat("x", maxIdempotencyKey)} {
 		if err := try(key); err != nil {
 			t.Errorf("%q: %v", key, err)
 		}
