@@ -62,7 +62,7 @@ func TestShippedTypesSayWhatTheyMust(t *testing.T) {
 		t.Errorf("User: RDN %q, base %v", rdn, user.Base)
 	}
 	password := user.Attribute("userPassword")
-	if !password.Secret || password.Mappings[0].Inbound != nil || password.Mappings[0].Outbounds[0].Query.Text != "clacks:password-hash(userPassword)" {
+	if !password.Secret || password.Type != definitions.UnicodeString || password.Mappings[0].Inbound != nil || password.Mappings[0].Outbounds[0].Query.Text != "clacks:password-hash(userPassword)" {
 		t.Errorf("userPassword: %+v", password)
 	}
 	for typ, names := range map[string][]string{

@@ -109,9 +109,20 @@ func Verify(stored, password string) bool {
 	return verifyCrypt(encoded, password)
 }
 
-// IsHashed reports whether s is the stored form of a password in a scheme that Verify knows, and not a password itself.
+// IsHashed reports whether s is the stored form of a password, and not a password itself: a scheme that Verify knows and
+// behind it what that scheme makes. "{SSHA}secret" is a password like any other; stored as it is, it could be read.
 func IsHashed(s string) bool {
-	_, _, ok := split(s)
+	scheme, encoded, ok := split(s)
+	if !ok {
+		return false
+	}
+	switch scheme {
+	case Argon2:
+		return strings.HasPrefix(encoded, "$argon2")
+	case Crypt: // "$id$salt$hash"; a directory's server may know more ids than we do
+		return strings.HasPrefix(encoded, "$") && strings.Count(encoded, "$") >= 3
+	}
+	_, _, ok = digests[scheme].decode(encoded)
 	return ok
 }
 
@@ -133,13 +144,19 @@ func split(stored string) (scheme Scheme, encoded string, ok bool) {
 }
 
 func verifyDigest(d digest, encoded, password string) bool {
+	sum, salt, ok := d.decode(encoded)
+	return ok && subtle.ConstantTimeCompare(digestOf(d.make(), password, salt), sum) == 1
+}
+
+// decode takes the base64 of a digest and its salt apart; ok is false when it cannot be one of this scheme.
+func (d digest) decode(encoded string) (sum, salt []byte, ok bool) {
 	// Some tools write the base64 without its padding.
 	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
-	h := d.make()
-	if err != nil || len(raw) < h.Size() || d.salted != (len(raw) > h.Size()) {
-		return false
+	size := d.make().Size()
+	if err != nil || len(raw) < size || d.salted != (len(raw) > size) {
+		return nil, nil, false
 	}
-	return subtle.ConstantTimeCompare(digestOf(h, password, raw[h.Size():]), raw[:h.Size()]) == 1
+	return raw[:size], raw[size:], true
 }
 
 func digestOf(h hash.Hash, password string, salt []byte) []byte {

@@ -71,7 +71,11 @@ func TestHostileHashes(t *testing.T) {
 			t.Errorf("%.60q accepts the password", stored)
 		}
 	}
-	for s, want := range map[string]bool{"{SSHA}x": true, "{crypt}x": true, "{x}y": false, "{SSHA}": false, "plain": false} {
+	for s, want := range map[string]bool{
+		"{SSHA}xFpvqogyJDiPrgQfaS3GtBeJ1a95cCGH": true, "{crypt}$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1": true, "{CRYPT}$y$j9T$salt$hash": true,
+		"{ARGON2}$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAA": true, "{x}y": false, "{SSHA}": false, "plain": false,
+		"{SSHA}secret": false, "{SHA}c2VjcmV0": false, "{CRYPT}secret": false, "{CRYPT}$ecret": false, "{ARGON2}secret": false,
+	} {
 		if IsHashed(s) != want {
 			t.Errorf("IsHashed(%q) = %v", s, !want)
 		}
