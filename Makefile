@@ -64,6 +64,11 @@ check:
 race: deps ## run all tests under the race detector
 	go test $(GOTAGS) -race -timeout 40m $(PACKAGES)
 
+.PHONY: qt3
+qt3: deps ## run the W3C's suite for XQuery 3.1 (QT3TESTS names its folder) and write docs/xquery-conformance.md
+	@set -o pipefail; go test $(GOTAGS) ./xquery -run '^TestQT3$$' -count=1 -timeout 20m -v -qt3.report | \
+		awk '/^QT3: / {summary = $$0; next} {print} END {if (!summary) exit 1; print summary}'
+
 .PHONY: crash
 crash: deps ## kill the service at every failpoint, KILLS times in all, and check that nothing is lost or invented
 	CLACKS_CRASH_KILLS=$(KILLS) go test $(GOTAGS) -run TestCrash -count=1 -timeout 80m -v ./cmd/clacks

@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -68,7 +69,7 @@ type qt3Environment struct {
 type qt3Source struct{ role, file, uri, validation, mediaType, encoding string }
 
 type qt3Param struct {
-	name     string
+	name     name
 	selected string
 	declared bool
 }
@@ -184,7 +185,9 @@ func (c *qt3Case) read(e *helium.Element, environments map[string]*qt3Environmen
 			c.environment = readQT3Environment(n, c.set.file)
 			continue
 		}
-		if c.environment = environments[ref]; c.environment == nil {
+		if known := environments[ref]; known != nil {
+			c.environment = known
+		} else {
 			c.broken = fmt.Errorf("there is no environment %s", ref)
 		}
 	}
@@ -198,7 +201,7 @@ func (c *qt3Case) read(e *helium.Element, environments map[string]*qt3Environmen
 		if file := qt3Attr(n, "file"); file != "" {
 			c.queryFile = filepath.Join(folder, file)
 			text, err := os.ReadFile(c.queryFile)
-			c.query, c.broken = string(text), err
+			c.query, c.broken = string(text), errors.Join(c.broken, err)
 		}
 	}
 	for _, n := range qt3Children(e, "result") {
@@ -237,7 +240,7 @@ func readQT3Environment(e *helium.Element, file string) *qt3Environment {
 			env.resources = append(env.resources, readQT3Source(n, file))
 		case "param":
 			env.params = append(env.params, qt3Param{
-				name: qt3Attr(n, "name"), selected: qt3Attr(n, "select"), declared: qt3Attr(n, "declared") == "true",
+				name: qt3Name(n, qt3Attr(n, "name")), selected: qt3Attr(n, "select"), declared: qt3Attr(n, "declared") == "true",
 			})
 		case "collection":
 			env.collections = append(env.collections, readQT3Collection(n, file))
@@ -285,10 +288,7 @@ func readQT3DecimalFormat(n *helium.Element) qt3DecimalFormat {
 			f.properties[a.Name()] = a.Value()
 			continue
 		}
-		f.name.local = a.Value()
-		if prefix, local, found := strings.Cut(a.Value(), ":"); found {
-			f.name = name{uri: qt3Namespaces(n)[prefix], prefix: prefix, local: local}
-		}
+		f.name = qt3Name(n, a.Value())
 	}
 	return f
 }
@@ -327,6 +327,15 @@ func qt3Namespaces(e *helium.Element) map[string]string {
 		}
 	}
 	return all
+}
+
+// qt3Name expands a name that an element of the catalogue holds.
+func qt3Name(e *helium.Element, written string) name {
+	prefix, local, found := strings.Cut(written, ":")
+	if !found {
+		return name{local: written}
+	}
+	return name{prefix: prefix, uri: qt3Namespaces(e)[prefix], local: local}
 }
 
 func qt3Children(e *helium.Element, name string) []*helium.Element {
