@@ -74,6 +74,9 @@ func (a *authenticator) find(ctx context.Context, name string) (access.User, err
 	found, err := a.users.Search(ctx, system, objects.SearchRequest{
 		Type: userType, Filter: map[string]any{loginName: name}, Attributes: []string{loginName}, Limit: 2,
 	})
+	if clacks.IsKind(err, clacks.Invalid) {
+		return access.User{}, wrongCredentials() // no user can have this name
+	}
 	if err != nil {
 		return access.User{}, err
 	}

@@ -41,6 +41,7 @@ func (c serveCommand) Run(ctx context.Context, env environment) error {
 	}
 	log := newLogger(config, env)
 	slog.SetDefault(log) // for what logs without being told where
+	syscall.Umask(0o077) // the databases hold password hashes: they are for the service alone
 	a, err := build(ctx, config, log)
 	if err != nil {
 		return err
