@@ -86,15 +86,15 @@ func exitStatus(err error, env environment) int {
 
 // sentence is an error for people: without the names of operations, which are for logs.
 func sentence(err error) string {
-	e, ok := err.(*clacks.Error)
-	if !ok {
+	var e *clacks.Error
+	if !errors.As(err, &e) {
 		return err.Error()
 	}
 	text := e.Message()
 	if e.Err != nil && !strings.Contains(text, e.Err.Error()) {
 		text += ": " + e.Err.Error()
 	}
-	return text
+	return strings.Replace(err.Error(), e.Error(), text, 1)
 }
 
 type versionCommand struct{}
