@@ -208,6 +208,8 @@ func (b BackendConfig) problems(add func(key, format string, args ...any)) {
 			add("url", "%v, or state", err)
 		}
 	case "directory", "null":
+	case "":
+		add("driver", "is missing; it is one of ldap, directory, sql, \"null\" (in quotes: null itself is YAML's word for nothing)")
 	default:
 		add("driver", "%q is not one of ldap, directory, sql, null", b.Driver)
 	}
