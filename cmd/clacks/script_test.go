@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -174,6 +175,9 @@ func startDaemon(dir string, env []string, args ...string) (*daemon, error) {
 	d := &daemon{cmd: exec.Command("clacks", args...), dir: dir, ended: make(chan struct{})}
 	d.cmd.Dir = dir
 	d.cmd.Env = append(os.Environ(), env...)
+	if runtime.GOOS == "linux" {
+		d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it must not outlive a test that was killed
+	}
 	for name, stream := range map[string]*io.Writer{"serve.out": &d.cmd.Stdout, "serve.log": &d.cmd.Stderr} {
 		f, err := os.Create(filepath.Join(dir, name))
 		if err != nil {
