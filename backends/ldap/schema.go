@@ -80,22 +80,45 @@ func (s *schema) comparable(description string) bool {
 	return found == nil || found.equality != ""
 }
 
-// sameAttribute reports whether the server's answer got is what was asked for: one attribute has several names, names
-// have no case, and ";binary" is added where a syntax is transferred like that (RFC 4522).
-func (s *schema) sameAttribute(asked, got string) bool {
-	if asked == got || strings.EqualFold(asked, got) {
-		return true
+// description is an attribute description (RFC 4512, section 2.5) with what the schema says of it: looked up once an entry,
+// compared with every other.
+type description struct {
+	text  string
+	plain bool           // without options
+	known *attributeType // nil when the schema has no such attribute
+}
+
+// description looks up an attribute that the server has sent.
+func (s *schema) description(text string) description {
+	return description{text: text, plain: strings.IndexByte(text, ';') < 0, known: s.attribute(text)}
+}
+
+// descriptions looks up what was asked for. What is unknown here is no sign of an old schema: a server may never have it.
+func (s *schema) descriptions(asked []string) []description {
+	list := make([]description, len(asked))
+	for i, text := range asked {
+		name, _, optional := strings.Cut(text, ";")
+		known, ok := s.types[name]
+		if !ok {
+			known = s.types[strings.ToLower(name)]
+		}
+		list[i] = description{text: text, plain: !optional, known: known}
 	}
-	askedName, askedOptions, _ := strings.Cut(asked, ";")
-	gotName, gotOptions, _ := strings.Cut(got, ";")
+	return list
+}
+
+// same reports whether the server's answer got is what was asked for: one attribute has several names, names have no
+// case, and ";binary" is added where a syntax is transferred like that (RFC 4522).
+func (s *schema) same(asked, got *description) bool {
+	if asked.plain && got.plain {
+		return asked.known == got.known && (asked.known != nil || strings.EqualFold(asked.text, got.text))
+	}
+	askedName, askedOptions, _ := strings.Cut(asked.text, ";")
+	gotName, gotOptions, _ := strings.Cut(got.text, ";")
 	if !strings.EqualFold(askedOptions, gotOptions) && (askedOptions != "" || !strings.EqualFold(gotOptions, "binary")) {
 		return false
 	}
-	if strings.EqualFold(askedName, gotName) {
-		return true
-	}
-	askedType := s.types[strings.ToLower(askedName)]
-	return askedType != nil && askedType == s.types[strings.ToLower(gotName)]
+	return strings.EqualFold(askedName, gotName) || asked.known != nil && asked.known == got.known
 }
 
 // schema is the directory's schema, read when it is first needed, after an outage, and when it turns out to be old.

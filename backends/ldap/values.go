@@ -94,6 +94,7 @@ func parseTime(value string) (time.Time, bool) {
 func (b *Backend) entry(r *result, want []string, s *schema) *backends.Entry {
 	entry := &backends.Entry{Ref: backends.Ref{DN: r.name}, Values: make(backends.Values, len(r.attributes))}
 	all := slices.Contains(want, "*")
+	asked := s.descriptions(want)
 	space := make([]backends.Value, 0, r.values) // of all values in one piece
 	for i := range r.attributes {
 		a := &r.attributes[i]
@@ -106,28 +107,29 @@ func (b *Backend) entry(r *result, want []string, s *schema) *backends.Entry {
 				entry.UUID, ours = a.text(0), true
 			}
 		}
+		got := s.description(a.name)
 		found := false
-		for _, name := range want {
-			if s.sameAttribute(name, a.name) {
-				space = place(entry.Values, name, a, s, space)
+		for j := range asked {
+			if s.same(&asked[j], &got) {
+				space = place(entry.Values, want[j], a, &got, space)
 				found = true
 			}
 		}
 		if all && !found && !ours {
-			space = place(entry.Values, a.name, a, s, space)
+			space = place(entry.Values, a.name, a, &got, space)
 		}
 	}
 	return entry
 }
 
 // place stores the values of an attribute under a name.
-func place(values backends.Values, name string, a *attribute, s *schema, space []backends.Value) []backends.Value {
+func place(values backends.Values, name string, a *attribute, d *description, space []backends.Value) []backends.Value {
 	if _, twice := values[name]; twice || len(a.values) == 0 {
 		return space
 	}
 	as := text
-	if known := s.attribute(a.name); known != nil {
-		as = known.form
+	if d.known != nil {
+		as = d.known.form
 	}
 	if strings.HasSuffix(a.name, ";binary") {
 		as = binary
