@@ -10,6 +10,7 @@ import (
 
 // Query is a compiled query: immutable, safe for concurrent use.
 type Query struct {
+	source  string
 	origin  origin
 	options Options
 	module  *module
@@ -22,6 +23,9 @@ type Query struct {
 	effects    []string
 	namespaces map[string]string
 	functions  map[xpath3.QualifiedName]xpath3.Function
+
+	constructions []*construction
+	statics       []*static
 
 	// plain says that an evaluation without variables needs nothing that another query's worker does not have.
 	plain   bool
@@ -39,11 +43,11 @@ func Compile(source string, options Options) (*Query, error) {
 		o.text = ""
 		return nil, o.asError(tooMuch(0, "the query is larger than %d bytes", MaxSource))
 	}
-	m, err := parse(source, &options)
+	m, err := parse(&o, &options)
 	if err != nil {
 		return nil, o.asError(err)
 	}
-	q := &Query{origin: o, options: options, module: m}
+	q := &Query{source: source, origin: o, options: options, module: m}
 	c := &compiler{options: &q.options, module: m}
 	tree, err := c.compile()
 	if err != nil {
@@ -57,7 +61,8 @@ func Compile(source string, options Options) (*Query, error) {
 	q.effects = c.effectNames()
 	q.functions = c.functionTable()
 	q.namespaces = c.namespaceTable()
-	q.plain = !c.prefixes && !c.lookups && len(c.externals) == 0
+	q.constructions, q.statics = c.constructions, c.statics
+	q.plain = !c.prefixes && !c.lookups && len(c.externals) == 0 && len(c.user) == 0 && m.plain()
 	q.reads = sync.OnceValue(func() Paths { return analyse(q) })
 	q.tracer = sync.OnceValue(q.compileTracer)
 	return q, nil
@@ -78,7 +83,7 @@ func (q *Query) compileTracer() *xpath3.Expression {
 }
 
 // Source is the text that was compiled.
-func (q *Query) Source() string { return q.origin.text }
+func (q *Query) Source() string { return q.source }
 
 // Effects are the local names of the used functions that have an effect, sorted. A query that can look functions up by
 // name counts as using all of them.
@@ -104,6 +109,17 @@ type compiler struct {
 	externals map[xpath3.QualifiedName]int
 	traced    bool
 	hidden    int
+
+	// current is the module that is being compiled. user are the functions of all modules, defined those with a body in
+	// the order of the evaluation's table, globals the variables.
+	current        *module
+	lazy           bool // see lower_program.go
+	user           map[functionKey]*declared
+	defined        []*declared
+	globals        []*globalVariable
+	hiddenPrefixes map[string]string
+	constructions  []*construction
+	statics        []*static
 }
 
 // binding is a variable in scope.
@@ -111,6 +127,7 @@ type binding struct {
 	name   name
 	helium string // its name in helium's tree
 	used   bool
+	global int // one more than the index of a variable of a prolog, if it is evaluated at its first use
 }
 
 // compile compiles the prolog and the body.
@@ -124,6 +141,11 @@ func (c *compiler) compile() (tree xpath3.Expr, err error) {
 			panic(f)
 		}
 	}()
+	c.current = c.module
+	if len(c.module.functions) > 0 || len(c.module.libraries) > 0 || c.module.context != nil {
+		c.collect()
+		return c.lazyProgram(), nil
+	}
 	for _, v := range c.options.Variables {
 		c.bind(name{local: v})
 	}
@@ -186,6 +208,9 @@ func (c *compiler) variable(v *variable) xpath3.Expr {
 		b := &c.scope[i]
 		if b.name.local == v.name.local && b.name.uri == v.name.uri {
 			b.used = true
+			if b.global > 0 {
+				return hookCall(hookGlobal, integerOf(b.global-1+len(c.defined)))
+			}
 			return xpath3.VariableExpr{Name: b.helium}
 		}
 	}
@@ -199,12 +224,18 @@ func (c *compiler) variable(v *variable) xpath3.Expr {
 
 // namespaceTable are the prefixes that helium may need at run time.
 func (c *compiler) namespaceTable() map[string]string {
-	if !c.prefixes {
+	if !c.prefixes && len(c.hiddenPrefixes) == 0 {
 		return noNamespaces
+	}
+	if !c.prefixes {
+		all := maps.Clone(c.hiddenPrefixes)
+		all[noNamespace] = ""
+		return all
 	}
 	all := maps.Clone(predeclared)
 	maps.Copy(all, c.options.Namespaces)
 	maps.Copy(all, c.module.namespaces)
+	maps.Copy(all, c.hiddenPrefixes)
 	all[noNamespace] = ""
 	if c.module.elements != "" {
 		all[""] = c.module.elements
@@ -216,10 +247,19 @@ var noNamespaces = map[string]string{noNamespace: ""}
 
 // functionTable are the functions that helium finds by their qualified names.
 func (c *compiler) functionTable() map[xpath3.QualifiedName]xpath3.Function {
-	if len(c.externals) == 0 && !c.lookups {
+	if len(c.externals) == 0 && !c.lookups && len(c.user) == 0 {
 		return refused
 	}
 	table := maps.Clone(refused)
+	for k, d := range c.user {
+		key := xpath3.QualifiedName{URI: k.name.uri, Name: k.name.local}
+		calls, _ := table[key].(*userCalls)
+		if calls == nil {
+			calls = &userCalls{byArity: make(map[int]*declared)}
+			table[key] = calls
+		}
+		calls.byArity[k.arity] = d
+	}
 	for i := range c.options.Functions {
 		f := &c.options.Functions[i]
 		key := xpath3.QualifiedName{URI: f.Namespace, Name: f.Name}
@@ -242,4 +282,9 @@ func (c *compiler) effectNames() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// plain reports whether the module leaves the static context that helium sees as it is.
+func (m *module) plain() bool {
+	return m.collation == codepointCollation && m.baseURI == "" && len(m.formats) == 0
 }

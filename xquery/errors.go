@@ -98,6 +98,32 @@ type origin struct {
 	text         string
 	file         string
 	line, column int
+	others       []otherSource
+}
+
+// otherSource is the source of a library module within the text.
+type otherSource struct {
+	file  string
+	start int
+}
+
+// add appends the source of a library module. A byte that no source has keeps it apart.
+func (o *origin) add(file, source string) {
+	o.text += "\x00" + source
+	o.others = append(o.others, otherSource{file: file, start: len(o.text) - len(source)})
+}
+
+// at is the file of an offset, and its line and column there.
+func (o *origin) at(offset int) (file string, line, column int) {
+	for i := len(o.others) - 1; i >= 0; i-- {
+		if other := o.others[i]; offset >= other.start {
+			part := origin{text: o.text[other.start:], line: 1, column: 1}
+			line, column = part.place(offset - other.start)
+			return other.file, line, column
+		}
+	}
+	line, column = o.place(offset)
+	return o.file, line, column
 }
 
 // place is the line and the column of a byte offset.
@@ -168,9 +194,9 @@ func tooMuch(offset int, format string, args ...any) *failure {
 func (o *origin) asError(err error) *Error {
 	var f *failure
 	if errors.As(err, &f) {
-		line, column := o.place(f.offset)
+		file, line, column := o.at(f.offset)
 		return &Error{
-			Code: f.code, Message: f.message, File: o.file, Line: line, Column: column, Near: o.near(f.offset), Err: f.err,
+			Code: f.code, Message: f.message, File: file, Line: line, Column: column, Near: o.near(f.offset), Err: f.err,
 		}
 	}
 	code, message := classify(err)

@@ -108,6 +108,9 @@ func (q *Query) run(
 		}
 		q.release(w)
 	}()
+	if node != nil {
+		w.budget.focus = xpath3.NodeItem{Node: node}
+	}
 	result, err := program.EvaluateReuse(&w.budget, w.state, node)
 	if err != nil {
 		return nil, b, w.budget.limit(err)
@@ -158,8 +161,8 @@ func (q *Query) trace(ctx context.Context, node helium.Node, in *Input, first ev
 
 // located turns an error of an evaluation into an *Error.
 func (q *Query) located(err error, at int) *Error {
-	line, column := q.origin.place(at)
-	e := &Error{File: q.origin.file, Line: line, Column: column, Near: q.origin.near(at)}
+	file, line, column := q.origin.at(at)
+	e := &Error{File: file, Line: line, Column: column, Near: q.origin.near(at)}
 	var f *failure
 	if errors.As(err, &f) {
 		e.Code, e.Message, e.Err = f.code, f.message, f.err

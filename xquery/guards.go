@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -173,9 +174,24 @@ func guarded() map[string]xpath3.Function {
 		}
 		table[f.name] = g
 	}
+	table["error"] = &hook{0, 3, raise}
 	table["concat"] = &hook{2, -1, concat}
 	table["string-join"] = &hook{1, 2, stringJoin}
 	return table
+}
+
+var errorFunctions = [...]xpath3.FunctionItem{
+	builtin("error", 0), builtin("error", 1), builtin("error", 2), builtin("error", 3),
+}
+
+// raise is fn:error. The object of the error is kept for a catch.
+func raise(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	_, err := errorFunctions[len(args)].Invoke(b, args)
+	var raised *xpath3.XPathError
+	if len(args) == 3 && errors.As(err, &raised) {
+		b.raised = &raisedError{err: raised, object: args[2]}
+	}
+	return nil, err
 }
 
 // stringJoin is fn:string-join. It adds up the length before it joins: a sequence may hold the same long string many

@@ -25,8 +25,37 @@ const (
 	hookTuple    = "\x01tuple"    // a tuple of a FLWOR expression: number of keys, keys, variables
 	hookSort     = "\x01sort"     // tuples in their order: order specification, tuples
 	hookField    = "\x01field"    // a variable of a tuple: tuple, index
-	hookEnter    = "\x01enter"    // notes that the expression at an offset begins, and returns how deep
-	hookLeave    = "\x01leave"    // notes that the expression that began at this depth ended: depth, value
+	hookGroup    = "\x01group"    // tuples of groups: collations, tuples, fields of the keys
+	hookKey      = "\x01key"      // its argument as the value of a grouping variable
+	hookOuter    = "\x01outer"    // the binding sequence of "allowing empty"
+	hookInner    = "\x01inner"    // a variable of such a binding, or its position
+	hookJoin     = "\x01join"     // its items as one string with spaces
+	hookOperand  = "\x01operand"  // the operand of a switch
+	hookSame     = "\x01same"     // whether a case is equal to the operand
+
+	// The windows of a FLWOR expression: see windowClause.
+	hookItems      = "\x01items"
+	hookState      = "\x01state"
+	hookPositions  = "\x01positions"
+	hookItem       = "\x01item"
+	hookOpen       = "\x01open"
+	hookReach      = "\x01reach"
+	hookMark       = "\x01mark"
+	hookWindow     = "\x01window"
+	hookLastWindow = "\x01last"
+
+	hookConstruct  = "\x01construct"  // a new node: index of the construction, what is computed of it
+	hookQName      = "\x01qname"      // a cast to xs:QName: index of the static context, value, whether it may be empty
+	hookIsQName    = "\x01isqname"    // whether such a cast succeeds
+	hookDefine     = "\x01define"     // keeps the functions and variables of prologs: see lower_program.go
+	hookGlobal     = "\x01global"     // a variable of a prolog: index
+	hookFocus      = "\x01focus"      // the context item of the query
+	hookHasFocus   = "\x01hasfocus"   // whether there is one
+	hookContext    = "\x01context"    // its argument, which becomes the context item of the query
+	hookErrorValue = "\x01errorvalue" // the object of the error that a catch caught: code, description
+
+	hookEnter = "\x01enter" // notes that the expression at an offset begins, and returns how deep
+	hookLeave = "\x01leave" // notes that the expression that began at this depth ended: depth, value
 )
 
 func hookCall(name string, args ...xpath3.Expr) xpath3.Expr {
@@ -78,8 +107,36 @@ var hooks = func() map[string]xpath3.Function {
 		hookTuple:    &hook{1, -1, makeTuple},
 		hookSort:     &hook{2, 2, sortTuples},
 		hookField:    &hook{2, 2, tupleField},
-		hookEnter:    &hook{1, 1, enterPlace},
-		hookLeave:    &hook{2, 2, leavePlace},
+		hookGroup:    &hook{2, -1, groupTuples},
+		hookKey:      &hook{1, 1, groupingKey},
+		hookOuter:    &hook{1, 1, allowingEmpty},
+		hookInner:    &hook{1, 2, something},
+		hookJoin:     &hook{1, 1, joinItems},
+		hookOperand:  &hook{1, 1, switchOperand},
+		hookSame:     &hook{2, 2, switchSame},
+
+		hookItems:      &hook{1, 1, windowItems},
+		hookState:      &hook{0, 0, newWindowState},
+		hookPositions:  &hook{2, 2, windowPositions},
+		hookItem:       &hook{3, 3, windowItem},
+		hookOpen:       &hook{2, 2, windowOpen},
+		hookReach:      &hook{2, 2, windowReach},
+		hookMark:       &hook{2, 2, windowMark},
+		hookWindow:     &hook{5, 5, windowMade},
+		hookLastWindow: &hook{3, 3, windowLast},
+
+		hookConstruct:  &hook{1, -1, construct},
+		hookQName:      &hook{3, 3, castQName},
+		hookIsQName:    &hook{3, 3, castableQName},
+		hookDefine:     &hook{0, -1, define},
+		hookGlobal:     globals{},
+		hookFocus:      &hook{0, 0, focus},
+		hookHasFocus:   &hook{0, 0, hasFocus},
+		hookContext:    &hook{1, 1, setContext},
+		hookErrorValue: &hook{2, 2, errorValue},
+
+		hookEnter: &hook{1, 1, enterPlace},
+		hookLeave: &hook{2, 2, leavePlace},
 	}
 	for name, f := range guarded() {
 		table[name] = f

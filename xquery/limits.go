@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/lestrrat-go/helium"
 	"github.com/lestrrat-go/helium/xpath3"
 )
 
@@ -54,6 +55,14 @@ type budget struct {
 	failed      error
 	places      []int
 	grown       bool // the query made a tree: see worker
+	built       bool // the query constructed nodes
+
+	query   *Query
+	focus   xpath3.Item // the context item of the query
+	defined []xpath3.FunctionItem
+	values  []globalValue
+	owner   *helium.Document // of the constructed nodes
+	raised  *raisedError
 
 	functions []context.CancelFunc // ends outer
 	external  context.Context

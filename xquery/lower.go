@@ -67,6 +67,14 @@ func (c *compiler) untraced(e expr) xpath3.Expr {
 		return c.tryCatch(e)
 	case *flwor:
 		return c.flwor(e)
+	case *constructor:
+		return c.construct(e)
+	case *joined:
+		return hookCall(hookJoin, c.expr(e.body))
+	case *switchOf:
+		return c.switchOf(e)
+	case *typeSwitch:
+		return c.typeSwitch(e)
 	}
 	panic(fail(codeSyntax, e.at(), "this expression is not supported"))
 }
@@ -255,7 +263,10 @@ func (c *compiler) typed(e *typed) xpath3.Expr {
 		return xpath3.TreatAsExpr{Expr: operand, Type: e.kind}
 	}
 	if e.atomic.local == "QName" {
-		c.prefixes = true
+		if e.op == xpath3.TokenCastAs {
+			return c.qname(e.static, operand, hookQName, e.allowEmpty)
+		}
+		return c.qname(e.static, operand, hookIsQName, e.allowEmpty)
 	}
 	operand = digits(e.atomic.local, operand)
 	target := xpath3.AtomicTypeName{Prefix: "xs", Name: e.atomic.local}

@@ -12,8 +12,8 @@ func (c *compiler) call(e *call) xpath3.Expr {
 	prefix, local := c.function(e.offset, e.name, len(e.args))
 	args := c.exprs(e.args)
 	if e.name.uri == xpath3.NSXS {
-		if local == "QName" {
-			c.prefixes = true
+		if local == "QName" && len(args) == 1 && e.args[0] != nil {
+			return c.qname(e.static, args[0], hookQName, true)
 		}
 		if len(args) == 1 && e.args[0] != nil {
 			args[0] = digits(e.name.local, args[0])
@@ -53,6 +53,12 @@ func makesText(local string) bool {
 // functionRef compiles "name#arity".
 func (c *compiler) functionRef(e *functionRef) xpath3.Expr {
 	prefix, local := c.function(e.offset, e.name, e.arity)
+	if e.name.uri == xpath3.NSXS && local == "QName" {
+		c.prefixes = true
+	}
+	if c.userCall(e.name, e.arity) != nil {
+		return xpath3.NamedFunctionRef{Prefix: prefix, Name: local, Arity: e.arity}
+	}
 	if e.name.uri == xpath3.NSFn && e.arity == 0 && focused[local] {
 		// The guarded function does not see the focus of the reference, the one under its qualified name does.
 		prefix, local = "", "Q{"+xpath3.NSFn+"}"+local
@@ -70,13 +76,16 @@ func (c *compiler) function(at offset, n name, arity int) (prefix, local string)
 		c.externals[key]++
 		return "", "Q{" + f.Namespace + "}" + f.Name
 	}
+	if d := c.userCall(n, arity); d != nil {
+		return c.hiddenPrefix(n.uri), n.local
+	}
 	if !xpath3.StandardFunctionAcceptsArity(n.uri, n.local, arity) {
 		panic(c.noFunction(at, n, arity))
 	}
 	switch n.uri {
 	case xpath3.NSFn:
 		c.note(n.local, arity)
-		if g, ok := hooks[n.local].(*guard); ok && arity > g.MaxArity() {
+		if g, ok := hooks[n.local].(*guard); ok && (arity > g.MaxArity() || c.module.contextual(n.local)) {
 			return "", "Q{" + xpath3.NSFn + "}" + n.local
 		}
 		return "", n.local
@@ -99,6 +108,8 @@ func (c *compiler) note(local string, arity int) {
 		c.clocked = true
 	case "random-number-generator":
 		c.clocked = c.clocked || arity == 0
+	case "format-number":
+		c.prefixes = c.prefixes || arity == 3
 	case "function-lookup":
 		c.clocked, c.lookups = true, true
 	}
@@ -137,7 +148,7 @@ func (c *compiler) noFunction(at offset, n name, arity int) *failure {
 func (c *compiler) arities(n name) []string {
 	var all []string
 	for i := range maxListedArity {
-		if c.external(n, i) != nil || xpath3.StandardFunctionAcceptsArity(n.uri, n.local, i) {
+		if c.external(n, i) != nil || c.userCall(n, i) != nil || xpath3.StandardFunctionAcceptsArity(n.uri, n.local, i) {
 			all = append(all, fmt.Sprint(i))
 		}
 	}
@@ -162,6 +173,11 @@ func (c *compiler) functionNames(n name) []string {
 	for i := range c.options.Functions {
 		if f := &c.options.Functions[i]; f.Namespace == n.uri || f.Namespace == "" {
 			all = append(all, f.Name)
+		}
+	}
+	for k, d := range c.user {
+		if k.name.uri == n.uri && c.current.sees(d.module, d.private) {
+			all = append(all, k.name.local)
 		}
 	}
 	switch n.uri {
@@ -199,3 +215,17 @@ const functionNames = `abs adjust-date-to-timezone adjust-dateTime-to-timezone a
 	substring-after substring-before sum tail timezone-from-date timezone-from-dateTime timezone-from-time tokenize trace
 	transform translate true unordered unparsed-text unparsed-text-available unparsed-text-lines upper-case
 	uri-collection xml-to-json year-from-date year-from-dateTime years-from-duration zero-or-one`
+
+// contextual reports whether a guarded function depends on what the module sets of the static context, which the guard
+// does not see.
+func (m *module) contextual(local string) bool {
+	switch local {
+	case "distinct-values", "deep-equal", "index-of", "sort", "substring-before", "substring-after":
+		return m.collation != codepointCollation
+	case "format-number":
+		return len(m.formats) > 0
+	case "resolve-uri", "parse-xml", "parse-xml-fragment", "json-to-xml", "analyze-string":
+		return m.baseURI != ""
+	}
+	return false
+}

@@ -1,7 +1,6 @@
 package xquery
 
 import (
-	"math/big"
 	"strings"
 
 	"github.com/lestrrat-go/helium/xpath3"
@@ -77,6 +76,12 @@ func (c *compiler) flwor(f *flwor) xpath3.Expr {
 			s.clauses = append(s.clauses, streamClause{condition: c.expr(k.expr), scoped: -1})
 		case clauseOrder:
 			c.orderClause(&s, k, mark)
+		case clauseGroup:
+			c.groupClause(&s, k, mark)
+		case clauseCount:
+			c.countClause(&s, k, mark)
+		case clauseWindow:
+			c.windowClause(&s, k)
 		}
 	}
 	result := c.expr(f.result)
@@ -87,12 +92,32 @@ func (c *compiler) flwor(f *flwor) xpath3.Expr {
 
 func (c *compiler) forClause(s *stream, k *clause) {
 	domain := c.expr(k.expr)
+	if k.allowEmpty {
+		c.outerFor(s, k, domain)
+		return
+	}
 	loop := xpath3.ForClause{Var: c.bind(k.variable), Expr: domain}
 	if k.position.local != "" {
 		loop.PosVar = c.bind(k.position)
 	}
 	s.clauses = append(s.clauses, streamClause{binding: loop, scoped: -1})
 	c.declareType(s, k)
+}
+
+// outerFor compiles "allowing empty".
+func (c *compiler) outerFor(s *stream, k *clause, domain xpath3.Expr) {
+	item := c.hide()
+	reference := xpath3.VariableExpr{Name: item}
+	loop := xpath3.ForClause{Var: item, Expr: hookCall(hookOuter, domain)}
+	if k.position.local != "" {
+		loop.PosVar = c.hide()
+	}
+	s.clauses = append(s.clauses, streamClause{binding: loop, scoped: -1})
+	s.let(c.bind(k.variable), hookCall(hookInner, reference))
+	c.declareType(s, k)
+	if k.position.local != "" {
+		s.let(c.bind(k.position), hookCall(hookInner, reference, xpath3.VariableExpr{Name: loop.PosVar}))
+	}
 }
 
 // declareType checks the declared type of the variable that was bound last (XQuery 3.1, section 3.12.1: without
@@ -102,10 +127,18 @@ func (c *compiler) declareType(s *stream, k *clause) {
 		return
 	}
 	v := c.variable(&variable{offset: k.offset, name: k.variable})
-	plain := v.(xpath3.VariableExpr).Name
-	message := xpath3.LiteralExpr{Value: "the value of $" + k.variable.String() + " is not of its declared type"}
+	c.checkType(s, v.(xpath3.VariableExpr).Name, k.variable, k.kind)
+}
+
+// checkType checks a variable of helium's tree.
+func (c *compiler) checkType(s *stream, plain string, n name, kind *xpath3.SequenceType) {
+	if kind == nil {
+		return
+	}
+	v := xpath3.VariableExpr{Name: plain}
+	message := xpath3.LiteralExpr{Value: "the value of $" + n.String() + " is not of its declared type"}
 	s.let(plain, xpath3.IfExpr{
-		Cond: xpath3.InstanceOfExpr{Expr: v, Type: *k.kind},
+		Cond: xpath3.InstanceOfExpr{Expr: v, Type: *kind},
 		Then: v,
 		Else: hookCall(hookMismatch, message),
 	})
@@ -115,28 +148,13 @@ func (c *compiler) declareType(s *stream, k *clause) {
 // stream binds; those that nobody uses afterwards are not unpacked again.
 func (c *compiler) orderClause(s *stream, k *clause, mark int) {
 	var spec strings.Builder
-	args := []xpath3.Expr{nil}
+	keys := make([]xpath3.Expr, 0, len(k.keys))
 	for _, key := range k.keys {
 		writeOrder(&spec, key)
-		args = append(args, c.expr(key.expr))
+		keys = append(keys, c.expr(key.expr))
 	}
-	live := c.live(mark)
-	for _, b := range live {
-		args = append(args, xpath3.VariableExpr{Name: b.helium})
-	}
-	args[0] = xpath3.LiteralExpr{Value: big.NewInt(int64(len(k.keys)))}
-	tuples := s.buildUsed(hookCall(hookTuple, args...), c.scope)
-	sorted := hookCall(hookSort, xpath3.LiteralExpr{Value: spec.String()}, tuples)
-
-	tuple := c.hide()
-	s.clauses = []streamClause{{binding: xpath3.ForClause{Var: tuple, Expr: sorted}, scoped: -1}}
-	for i, b := range live {
-		c.bindAs(b.name, b.helium)
-		field := hookCall(hookField, xpath3.VariableExpr{Name: tuple}, xpath3.LiteralExpr{Value: big.NewInt(int64(i))})
-		s.clauses = append(s.clauses, streamClause{
-			binding: xpath3.LetClause{Var: b.helium, Expr: field}, scoped: len(c.scope) - 1,
-		})
-	}
+	tuples, live := c.collapse(s, keys, mark)
+	c.unpack(s, hookCall(hookSort, xpath3.LiteralExpr{Value: spec.String()}, tuples), live, name{})
 }
 
 // live are the bindings since mark that are not hidden by later ones of the same name.
@@ -187,8 +205,17 @@ func (c *compiler) tryCatch(t *tryCatch) xpath3.Expr {
 		for _, v := range errorVariables {
 			c.bindAs(name{prefix: "err", uri: xpath3.NSErr, local: v}, "err:"+v)
 		}
-		e.Catches = append(e.Catches, xpath3.CatchClause{Codes: k.codes, Expr: c.expr(k.body)})
+		e.Catches = append(e.Catches, xpath3.CatchClause{Codes: k.codes, Expr: c.caught(k.body)})
 		c.scope = c.scope[:mark]
 	}
 	return e
+}
+
+// caught compiles the body of a catch. helium does not know the error object of fn:error.
+func (c *compiler) caught(e expr) xpath3.Expr {
+	body := c.expr(e)
+	value := hookCall(hookErrorValue, xpath3.VariableExpr{Name: "err:code"}, xpath3.VariableExpr{Name: "err:description"})
+	return xpath3.FLWORExpr{
+		Clauses: []xpath3.FLWORClause{xpath3.LetClause{Var: "err:value", Expr: value}}, Return: body,
+	}
 }

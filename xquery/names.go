@@ -9,7 +9,7 @@ import (
 var predeclared = map[string]string{
 	"xml":   namespaceXML,
 	"xs":    xpath3.NSXS,
-	"xsi":   "http://www.w3.org/2001/XMLSchema-instance",
+	"xsi":   namespaceXSI,
 	"fn":    xpath3.NSFn,
 	"local": namespaceLocal,
 	"math":  xpath3.NSMath,
@@ -20,7 +20,10 @@ var predeclared = map[string]string{
 
 // namespace is the URI of a prefix that stands at an offset.
 func (p *parser) namespace(prefix string, at int) string {
-	uri, ok := p.module.namespaces[prefix]
+	uri, ok := p.scope.lookup(prefix)
+	if !ok {
+		uri, ok = p.module.namespaces[prefix]
+	}
 	if !ok {
 		uri, ok = p.options.Namespaces[prefix]
 	}
@@ -86,7 +89,7 @@ func (p *parser) typeName() (n name, start int) {
 		p.unexpected("expected a name")
 	}
 	start = t.start
-	return p.resolve(p.take(), p.module.elements), start
+	return p.resolve(p.take(), p.elements), start
 }
 
 // notAtomic are names of XML Schema's namespace that are types, but neither atomic nor unions.
@@ -132,4 +135,49 @@ var typeNames = []string{
 	"nonNegativeInteger", "nonPositiveInteger", "positiveInteger", "negativeInteger", "normalizedString", "token",
 	"language", "Name", "NCName", "NMTOKEN", "ENTITY", "ID", "IDREF", "gDay", "gMonth", "gMonthDay", "gYear",
 	"gYearMonth", "dateTimeStamp", "numeric",
+}
+
+const (
+	namespaceXSI    = "http://www.w3.org/2001/XMLSchema-instance"
+	namespaceOutput = "http://www.w3.org/2010/xslt-xquery-serialization"
+)
+
+// scope is a namespace declaration of an enclosing direct constructor; nil outside of them.
+type scope struct {
+	outer       *scope
+	prefix, uri string
+}
+
+func (s *scope) lookup(prefix string) (uri string, ok bool) {
+	for ; s != nil; s = s.outer {
+		if s.prefix == prefix {
+			return s.uri, true
+		}
+	}
+	return "", false
+}
+
+// static is the part of the static context that constructors and casts to QNames need at run time.
+type static struct {
+	scope    *scope
+	module   *module
+	options  *Options
+	elements string // the default element namespace
+}
+
+func (p *parser) static() *static {
+	return &static{scope: p.scope, module: p.module, options: p.options, elements: p.elements}
+}
+
+// namespace is the URI of a prefix that a name has at run time.
+func (s *static) namespace(prefix string) (uri string, ok bool) {
+	if uri, ok = s.scope.lookup(prefix); ok {
+		return uri, true
+	}
+	if uri, ok = s.module.namespaces[prefix]; !ok {
+		if uri, ok = s.options.Namespaces[prefix]; !ok {
+			uri, ok = predeclared[prefix]
+		}
+	}
+	return uri, ok && uri != ""
 }

@@ -11,8 +11,10 @@ import (
 // tuple is a tuple of a FLWOR expression on its way through a sort: the values of its keys, and its variables.
 type tuple struct {
 	keys   []xpath3.AtomicValue
-	absent []bool // keys that are the empty sequence
+	absent []bool               // keys that are the empty sequence
+	raw    []xpath3.AtomicValue // the keys as they were before they became comparable
 	values []xpath3.Sequence
+	owned  bool // the values may be appended to: see merge
 }
 
 const typeTuple = "\x01tuple"
@@ -31,9 +33,11 @@ func makeTuple(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 		}
 		if len(atoms) == 0 {
 			t.absent[i] = true
+			t.raw = append(t.raw, xpath3.AtomicValue{})
 			continue
 		}
 		t.keys[i] = atoms[0]
+		t.raw = append(t.raw, atoms[0])
 		if t.keys[i].TypeName == xpath3.TypeUntypedAtomic {
 			t.keys[i].TypeName = xpath3.TypeString
 		}

@@ -29,7 +29,11 @@ func (p *parser) clause(f *flwor) {
 				p.bindings(f, p.forBinding)
 				return
 			}
-			p.unsupported(t.start, "a window clause")
+			if (p.isWord(1, "tumbling") || p.isWord(1, "sliding")) && p.isWord(2, "window") {
+				p.take()
+				f.clauses = append(f.clauses, p.windowClause())
+				return
+			}
 		case "let":
 			p.take()
 			p.bindings(f, p.letBinding)
@@ -41,9 +45,17 @@ func (p *parser) clause(f *flwor) {
 		case "stable", "order":
 			f.clauses = append(f.clauses, p.orderBy())
 			return
-		case "group", "count":
-			if p.isWord(1, "by") || p.isSymbol(1, "$") {
-				p.unsupported(t.start, "the "+t.value+" clause")
+		case "group":
+			if p.isWord(1, "by") {
+				f.clauses = append(f.clauses, p.groupBy())
+				return
+			}
+		case "count":
+			if p.isSymbol(1, "$") {
+				p.take()
+				at := offset(p.take().start)
+				f.clauses = append(f.clauses, clause{offset: at, is: clauseCount, variable: p.variableName()})
+				return
 			}
 		}
 	}
@@ -63,8 +75,9 @@ func (p *parser) bindings(f *flwor, one func() clause) {
 
 func (p *parser) forBinding() clause {
 	c := p.binding(clauseFor)
-	if p.isWord(0, "allowing") {
-		p.unsupported(p.peek(0).start, "\"allowing empty\"")
+	if p.acceptWord("allowing") {
+		p.expectWord("empty", "after \"allowing\"")
+		c.allowEmpty = true
 	}
 	if p.acceptWord("at") {
 		c.posAt = offset(p.expect("$", "after \"at\"").start)
@@ -109,7 +122,7 @@ func (p *parser) orderBy() clause {
 }
 
 func (p *parser) orderKey() orderKey {
-	k := orderKey{expr: p.single(), greatest: p.order.greatest}
+	k := orderKey{expr: p.single(), greatest: p.order.greatest, collation: p.module.collation}
 	if p.acceptWord("descending") {
 		k.descending = true
 	} else {
@@ -136,7 +149,7 @@ func (p *parser) emptyOrder() (greatest bool) {
 // collation takes the URI of a collation that exists.
 func (p *parser) collation() string {
 	at := p.peek(0).start
-	uri := p.text("the collation's URI")
+	uri := p.module.absolute(p.uri("the collation's URI"))
 	if !xpath3.IsCollationSupported(uri) {
 		panic(fail(codeCollation, at, "there is no collation %q", uri))
 	}

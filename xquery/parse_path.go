@@ -155,8 +155,7 @@ func (p *parser) axis() xpath3.AxisType {
 	panic(fail(codeSyntax, t.start, "there is no axis %q", t.value).suggest("", t.value, slices.Collect(maps.Keys(axes))))
 }
 
-// startsPrimary reports whether the name begins a primary expression rather than being a name test. Constructors that
-// the engine does not evaluate are named here.
+// startsPrimary reports whether the name begins a primary expression rather than being a name test.
 func (p *parser) startsPrimary(t *token) bool {
 	if p.isSymbol(1, "#") {
 		return true
@@ -165,21 +164,9 @@ func (p *parser) startsPrimary(t *token) bool {
 		switch t.value {
 		case "map", "array", "ordered", "unordered":
 			return true
-		case "element", "attribute", "document", "text", "comment", "processing-instruction", "namespace":
-			p.unsupported(t.start, "the computed "+t.value+" constructor")
-		}
-		return false
-	}
-	next := p.peek(1)
-	if next.kind == tokenName || next.kind == tokenQName || next.kind == tokenURIName {
-		switch t.value {
-		case "element", "attribute", "processing-instruction", "namespace":
-			if p.isSymbol(2, "{") {
-				p.unsupported(t.start, "the computed "+t.value+" constructor")
-			}
 		}
 	}
-	return false
+	return p.startsConstructor(t)
 }
 
 // nodeTest reads a name test or a kind test into the step.
@@ -206,7 +193,7 @@ func (p *parser) nodeTest(s *step) {
 			s.test = p.kindTest()
 			return
 		}
-		uri := p.module.elements
+		uri := p.elements
 		if s.axis == xpath3.AxisAttribute {
 			uri = ""
 		}
@@ -365,6 +352,8 @@ func (p *parser) primary() expr {
 		case (t.value == "ordered" || t.value == "unordered") && p.isSymbol(1, "{"):
 			p.take()
 			return p.enclosed(t.value)
+		case p.startsConstructor(t):
+			return p.computed()
 		}
 		return p.functionUse()
 	case tokenQName, tokenURIName:
@@ -390,11 +379,15 @@ func (p *parser) primarySymbol(t *token) expr {
 	case "[":
 		return p.squareArray()
 	case "<":
-		p.unsupported(t.start, "a direct constructor")
+		return p.direct()
 	case "``":
-		p.unsupported(t.start, "a string constructor")
+		return p.stringConstructor()
 	case "%":
-		p.unsupported(t.start, "an annotation")
+		p.annotations("XQST0106")
+		if !p.isWord(0, "function") || !p.isSymbol(1, "(") {
+			p.unexpected("expected an inline function after the annotation")
+		}
+		return p.inlineFunction()
 	}
 	p.unexpected("expected an expression")
 	return nil
@@ -418,7 +411,7 @@ func (p *parser) functionUse() expr {
 	switch {
 	case p.isSymbol(0, "("):
 		n := p.functionName(t)
-		return &call{offset: at, name: n, args: p.arguments(nil)}
+		return p.callOf(at, n, p.arguments(nil))
 	case p.isSymbol(0, "#"):
 		n := p.functionName(t)
 		p.take()
@@ -433,6 +426,15 @@ func (p *parser) functionUse() expr {
 		return &functionRef{offset: at, name: n, arity: arity}
 	}
 	panic(fail(codeSyntax, t.start, "expected an expression"))
+}
+
+// callOf is a call with what its function needs of the static context.
+func (p *parser) callOf(at offset, n name, args []expr) *call {
+	c := &call{offset: at, name: n, args: args}
+	if n.uri == xpath3.NSXS && n.local == "QName" {
+		c.static = p.static()
+	}
+	return c
 }
 
 // maxArity bounds "name#arity"; nothing has nearly as many parameters.
@@ -472,6 +474,13 @@ func (p *parser) squareArray() expr {
 func (p *parser) inlineFunction() expr {
 	f := &inlineFunction{offset: offset(p.take().start)}
 	p.take()
+	p.parameters(f)
+	f.body = p.enclosed("the function")
+	return f
+}
+
+// parameters reads what is behind the "(", and the type of the result.
+func (p *parser) parameters(f *inlineFunction) {
 	for !p.isSymbol(0, ")") {
 		at := offset(p.expect("$", "before a parameter's name").start)
 		param := parameter{offset: at, name: p.variableName()}
@@ -491,8 +500,6 @@ func (p *parser) inlineFunction() expr {
 	}
 	p.expect(")", "after the parameters")
 	f.returns = p.typeDeclaration()
-	f.body = p.enclosed("the function")
-	return f
 }
 
 // typeDeclaration is an optional "as SequenceType".

@@ -1,18 +1,20 @@
 package xquery
 
 import (
+	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/lestrrat-go/helium/xpath3"
 )
 
 // mainModule is MainModule with its VersionDecl.
 func (p *parser) mainModule() *module {
-	p.module.elements = p.options.ElementNamespace
 	if p.isWord(0, "xquery") && (p.isWord(1, "version") || p.isWord(1, "encoding")) {
 		p.version()
 	}
 	if p.isWord(0, "module") && p.isWord(1, "namespace") {
-		p.unsupported(p.peek(0).start, "a library module")
+		p.unexpected("this is a library module; only a main module can be evaluated")
 	}
 	p.prolog()
 	if p.peek(0).kind == tokenEOF {
@@ -22,6 +24,7 @@ func (p *parser) mainModule() *module {
 	if t := p.peek(0); t.kind != tokenEOF {
 		p.unexpected("expected the end of the query")
 	}
+	p.module.end = len(p.text)
 	return p.module
 }
 
@@ -31,21 +34,21 @@ func (p *parser) version() {
 	p.take()
 	if p.acceptWord("version") {
 		at := p.peek(0).start
-		if v := p.text("the version"); v != "1.0" && v != "3.0" && v != "3.1" {
+		if v := p.quoted("the version"); v != "1.0" && v != "3.0" && v != "3.1" {
 			panic(fail(codeVersion, at, "XQuery %q is not supported", v))
 		}
 	}
 	if p.acceptWord("encoding") {
 		at := p.peek(0).start
-		if e := p.text("the encoding"); !encodingName.MatchString(e) {
+		if e := p.quoted("the encoding"); !encodingName.MatchString(e) {
 			panic(fail(codeEncoding, at, "%q is not the name of an encoding", e))
 		}
 	}
 	p.expect(";", "after the version declaration")
 }
 
-// text takes a string literal.
-func (p *parser) text(what string) string {
+// quoted takes a string literal.
+func (p *parser) quoted(what string) string {
 	if p.peek(0).kind != tokenString {
 		p.unexpected("expected %s in quotes", what)
 	}
@@ -54,7 +57,7 @@ func (p *parser) text(what string) string {
 
 // uri takes a string literal that is a URI: white space is normalized.
 func (p *parser) uri(what string) string {
-	return strings.Join(strings.Fields(p.text(what)), " ")
+	return strings.Join(strings.Fields(p.quoted(what)), " ")
 }
 
 // prologState remembers what may be declared once only.
@@ -103,7 +106,14 @@ func (p *parser) prolog() {
 			if !p.isWord(1, "module") && !p.isWord(1, "schema") {
 				return
 			}
-			p.unsupported(t.start, "the import of a "+p.peek(1).value)
+			if s.body {
+				p.unexpected("modules must be imported before variables and functions are declared")
+			}
+			if p.isWord(1, "module") {
+				p.importModule()
+			} else {
+				p.importSchema()
+			}
 		default:
 			return
 		}
@@ -127,30 +137,43 @@ func (p *parser) declaration(s *prologState) {
 		p.declareDefault(s)
 	case "variable":
 		s.body = true
-		p.declareVariable()
+		p.declareVariable(false)
+	case "function":
+		s.body = true
+		p.declareFunction(false)
+	case "context":
+		s.body = true
+		p.declareContext(s)
+	case "decimal-format":
+		p.declareDecimalFormat(false)
+	case "base-uri":
+		s.once(word, "XQST0032", start)
+		p.take()
+		p.declareBase()
 	case "boundary-space", "construction", "ordering":
 		s.once(word, setters[word].code, start)
 		p.take()
+		preserve := p.isWord(0, "preserve")
 		p.oneOf(word, setters[word].words)
+		if word == "boundary-space" {
+			p.module.preserveSpace = preserve
+		}
 	case "copy-namespaces":
 		s.once(word, "XQST0055", start)
 		p.take()
+		p.module.preserve = p.isWord(0, "preserve")
 		p.oneOf(word, []string{"preserve", "no-preserve"})
 		p.expect(",", "between the two modes")
+		p.module.inherit = p.isWord(0, "inherit")
 		p.oneOf(word, []string{"inherit", "no-inherit"})
 	case "option":
 		s.body = true
-		p.take()
-		p.resolve(p.take(), "")
-		p.text("the option's value")
-	case "function", "context", "decimal-format", "base-uri", "updating":
-		p.unsupported(start, "the declaration of "+map[string]string{
-			"function": "a function", "context": "the context item", "decimal-format": "a decimal format",
-			"base-uri": "the base URI", "updating": "an updating function",
-		}[word])
+		p.declareOption()
 	default:
 		if p.isSymbol(0, "%") {
-			p.unsupported(start, "an annotation")
+			s.body = true
+			p.annotated()
+			return
 		}
 		panic(fail(codeSyntax, p.peek(0).start, "there is no declaration %q", word).suggest("", word, []string{
 			"namespace", "default", "variable", "function", "option", "ordering", "boundary-space", "construction",
@@ -198,6 +221,7 @@ func (p *parser) declareDefault(s *prologState) {
 		p.expectWord("namespace", "after \"default element\"")
 		s.once("default element namespace", codeTwiceElementNS, t.start)
 		p.module.elements = p.defaultNamespace()
+		p.elements = p.module.elements
 	case p.acceptWord("function"):
 		p.expectWord("namespace", "after \"default function\"")
 		s.once("default function namespace", codeTwiceElementNS, t.start)
@@ -209,11 +233,13 @@ func (p *parser) declareDefault(s *prologState) {
 	case p.acceptWord("collation"):
 		s.once("default collation", codeDefaultCollation, t.start)
 		at := p.peek(0).start
-		if uri := p.text("the collation's URI"); uri != codepointCollation {
-			panic(fail(codeDefaultCollation, at, "only the codepoint collation can be the default"))
+		uri := p.module.absolute(p.uri("the collation's URI"))
+		if !xpath3.IsCollationSupported(uri) {
+			panic(fail(codeDefaultCollation, at, "there is no collation %q", uri))
 		}
+		p.module.collation = uri
 	case p.isWord(0, "decimal-format"):
-		p.unsupported(t.start, "the declaration of a decimal format")
+		p.declareDecimalFormat(true)
 	default:
 		p.unexpected("expected element, function, order or collation after \"declare default\"")
 	}
@@ -231,9 +257,13 @@ func (p *parser) defaultNamespace() string {
 }
 
 // declareVariable reads "variable $x (as T)? (:= E | external (:= E)?)".
-func (p *parser) declareVariable() {
+func (p *parser) declareVariable(private bool) {
 	p.take()
 	c := p.binding(clauseLet)
+	c.private = private
+	if p.module.uri != "" && c.variable.uri != p.module.uri {
+		panic(fail("XQST0048", int(c.offset), "the variable $%s is not in the namespace of its module", c.variable))
+	}
 	for _, other := range p.module.variables {
 		if other.variable.key() == c.variable.key() {
 			panic(fail(codeTwiceVariable, int(c.offset), "$%s is declared twice", c.variable))
@@ -250,4 +280,62 @@ func (p *parser) declareVariable() {
 		panic(tooMuch(int(c.offset), "more than %d variables", maxChain))
 	}
 	p.module.variables = append(p.module.variables, c)
+}
+
+// annotated reads the annotations of a function or a variable, and its declaration.
+func (p *parser) annotated() {
+	duplicate := "XQST0106"
+	if p.annotatesVariable() {
+		duplicate = "XQST0116"
+	}
+	private := p.annotations(duplicate)
+	switch {
+	case p.isWord(0, "function"):
+		p.declareFunction(private)
+	case p.isWord(0, "variable"):
+		p.declareVariable(private)
+	default:
+		p.unexpected("expected \"function\" or \"variable\" after the annotations")
+	}
+}
+
+// annotatesVariable looks behind the annotations.
+func (p *parser) annotatesVariable() bool {
+	ahead, count, pos := p.ahead, p.count, p.pos
+	defer func() { p.ahead, p.count, p.pos = ahead, count, pos }()
+	for {
+		switch t := p.peek(0); {
+		case t.kind == tokenEOF || t.kind == tokenBad:
+			return false
+		case t.kind == tokenName && t.value == "variable":
+			return true
+		case t.kind == tokenName && t.value == "function", t.kind == tokenSymbol && t.value == ";":
+			return false
+		}
+		p.take()
+	}
+}
+
+// declareBase reads the base URI.
+func (p *parser) declareBase() {
+	p.module.baseURI = p.module.absolute(p.uri("the base URI"))
+}
+
+// absolute resolves a URI against the base URI of the module.
+func (m *module) absolute(uri string) string {
+	if m.baseURI == "" || uri == "" {
+		if uri == "" {
+			return m.baseURI
+		}
+		return uri
+	}
+	base, err := url.Parse(m.baseURI)
+	if err != nil {
+		return uri
+	}
+	ref, err := url.Parse(uri)
+	if err != nil {
+		return uri
+	}
+	return base.ResolveReference(ref).String()
 }

@@ -35,7 +35,10 @@ func (p *parser) itemType() xpath3.NodeTest {
 		return inner
 	}
 	if t.kind == tokenSymbol && t.value == "%" {
-		p.unsupported(t.start, "an annotation")
+		p.annotations("XQST0106")
+		if t = p.peek(0); t.kind != tokenName || t.value != "function" || !p.isSymbol(1, "(") {
+			p.unexpected("expected a function test after the annotation")
+		}
 	}
 	if t.kind == tokenName && p.isSymbol(1, "(") {
 		switch {
@@ -128,7 +131,7 @@ func (p *parser) kindTest() xpath3.NodeTest {
 		}
 		test = pi
 	case "element":
-		n, kind, nillable := p.elementTest(p.module.elements, true)
+		n, kind, nillable := p.elementTest(p.elements, true)
 		test = xpath3.ElementTest{Name: n, TypeName: kind, Nillable: nillable}
 	case "attribute":
 		n, kind, _ := p.elementTest("", false)

@@ -19,27 +19,14 @@ type parser struct {
 	module  *module
 	options *Options
 	order   orderDefaults
-	// functions is the default function namespace.
-	functions string
+	program *program
+	// functions is the default function namespace, elements the default element namespace.
+	functions, elements string
+	scope               *scope // of the enclosing direct constructors
 }
 
 // orderDefaults is what "declare default order" sets.
 type orderDefaults struct{ greatest bool }
-
-// parse reads a main module.
-func parse(source string, options *Options) (m *module, err error) {
-	p := &parser{lexer: lexer{text: source}, options: options, module: new(module), functions: xpath3.NSFn}
-	defer func() {
-		switch f := recover().(type) {
-		case nil:
-		case *failure:
-			m, err = nil, f
-		default:
-			panic(f)
-		}
-	}()
-	return p.mainModule(), nil
-}
 
 // peek is the n-th token from here, without taking it.
 func (p *parser) peek(n int) *token {
@@ -168,7 +155,7 @@ func (p *parser) single() expr {
 			return p.flwor()
 		}
 		if next.kind == tokenName && (next.value == "tumbling" || next.value == "sliding") && p.isWord(2, "window") {
-			p.unsupported(t.start, "a window clause")
+			return p.flwor()
 		}
 	case "let":
 		if next.kind == tokenSymbol && next.value == "$" {
@@ -186,9 +173,13 @@ func (p *parser) single() expr {
 		if next.kind == tokenSymbol && next.value == "{" {
 			return p.tryCatch()
 		}
-	case "switch", "typeswitch":
+	case "switch":
 		if next.kind == tokenSymbol && next.value == "(" {
-			p.unsupported(t.start, "the "+t.value+" expression")
+			return p.switchExpr()
+		}
+	case "typeswitch":
+		if next.kind == tokenSymbol && next.value == "(" {
+			return p.typeswitchExpr()
 		}
 	}
 	return p.binary(0)
@@ -356,6 +347,9 @@ func (p *parser) castTo(operand expr, at offset, op xpath3.TokenType) expr {
 	checkCastTarget(n, start)
 	e := &typed{offset: at, op: op, operand: operand, atomic: n}
 	e.allowEmpty = p.accept("?")
+	if n.local == "QName" {
+		e.static = p.static()
+	}
 	return e
 }
 
@@ -377,8 +371,9 @@ func (p *parser) arrow() expr {
 			f := p.parenthesized()
 			e = &dynamicCall{offset: at, function: f, args: p.arguments(e)}
 		case t.kind == tokenName || t.kind == tokenQName || t.kind == tokenURIName:
+			at := offset(t.start)
 			n := p.functionName(p.take())
-			e = &call{offset: offset(t.start), name: n, args: p.arguments(e)}
+			e = p.callOf(at, n, p.arguments(e))
 		default:
 			p.unexpected("expected a function after \"=>\"")
 		}
@@ -406,10 +401,10 @@ func (p *parser) valueExpr() expr {
 	t := p.peek(0)
 	switch {
 	case t.kind == tokenPragma:
-		p.unsupported(t.start, "an extension expression")
+		return p.extension()
 	case t.kind == tokenName && t.value == "validate":
 		if p.isSymbol(1, "{") || p.isWord(1, "lax") || p.isWord(1, "strict") || p.isWord(1, "type") {
-			p.unsupported(t.start, "the validate expression")
+			return p.validate()
 		}
 	}
 	e := p.path()

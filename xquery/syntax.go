@@ -66,6 +66,7 @@ type (
 		kind       xpath3.SequenceType // of instance of and treat as
 		atomic     name                // of cast as and castable as
 		allowEmpty bool
+		static     *static // of a cast to xs:QName
 	}
 	// path is a path expression. Each part is applied to the result of the one before; the first stands by itself.
 	path struct {
@@ -86,8 +87,9 @@ type (
 	}
 	call struct {
 		offset
-		name name
-		args []expr // nil stands for a placeholder "?"
+		name   name
+		args   []expr  // nil stands for a placeholder "?"
+		static *static // of a call of xs:QName
 	}
 	dynamicCall struct {
 		offset
@@ -171,6 +173,9 @@ const (
 	clauseLet
 	clauseWhere
 	clauseOrder
+	clauseGroup
+	clauseCount
+	clauseWindow
 )
 
 // clause is a clause of a FLWOR expression, a binding of a quantified expression, or a variable of the prolog.
@@ -183,7 +188,46 @@ type clause struct {
 	kind     *xpath3.SequenceType
 	expr     expr // the binding sequence or the condition
 	keys     []orderKey
-	external bool // a variable of the prolog that the caller may supply
+	groups   []groupKey
+	window   *window
+	// allowEmpty binds the variable once to nothing when the binding sequence is empty.
+	allowEmpty bool
+	external   bool // a variable of the prolog that the caller may supply
+	private    bool // a variable of the prolog that importing modules do not see
+}
+
+// groupKey is a grouping specification; expr is nil for a variable that is bound already.
+type groupKey struct {
+	offset
+	name      name
+	kind      *xpath3.SequenceType
+	expr      expr
+	collation string
+}
+
+// window is what a window clause has beyond a "for".
+type window struct {
+	tumbling bool
+	start    windowCondition
+	end      *windowCondition // nil: a tumbling window ends before the next one starts
+	only     bool
+}
+
+// windowCondition are the variables and the condition of a window's start or end; names without a local one are not
+// bound.
+type windowCondition struct {
+	item, position, previous, next name
+	when                           expr
+}
+
+func (c *windowCondition) names() []name { return []name{c.item, c.position, c.previous, c.next} }
+
+// names are the variables of the conditions.
+func (w *window) names() []name {
+	if w.end == nil {
+		return w.start.names()
+	}
+	return append(w.start.names(), w.end.names()...)
 }
 
 // orderKey is an order specification.
@@ -194,10 +238,99 @@ type orderKey struct {
 	collation  string
 }
 
-// module is a parsed main module.
+// module is a parsed module.
 type module struct {
+	uri        string            // of a library module
+	end        int               // the offset of its end
 	namespaces map[string]string // declared by the prolog, by prefix
 	elements   string            // the default element namespace
+	imports    []string
 	variables  []clause
-	body       expr
+	functions  []*userFunction
+	context    *clause
+	formats    map[xpath3.QualifiedName]xpath3.DecimalFormat
+	output     map[string]string // serialization parameters
+	collation  string
+	baseURI    string
+	// preserveSpace keeps boundary white space; preserve and inherit are the modes of copied namespaces.
+	preserveSpace, preserve, inherit bool
+
+	body      expr
+	libraries []*module // of a main module: all that are imported, what a module imports before it
 }
+
+// userFunction is a function of a prolog.
+type userFunction struct {
+	inlineFunction
+	name     name
+	private  bool
+	external bool
+}
+
+// nodeKind is the kind of node that a constructor makes.
+type nodeKind uint8
+
+const (
+	nodeElement nodeKind = iota
+	nodeAttribute
+	nodeText
+	nodeComment
+	nodePI
+	nodeDocument
+	nodeNamespace
+)
+
+type (
+	// constructor is a direct or computed constructor.
+	constructor struct {
+		offset
+		is         nodeKind
+		direct     bool
+		name       name
+		nameExpr   expr // the name of a computed constructor that has no fixed one
+		attributes []*constructor
+		declared   []declaration // the namespace declarations of a direct element
+		content    []expr
+		static     *static
+	}
+	// textPiece is literal text of a direct constructor.
+	textPiece struct {
+		offset
+		text string
+	}
+	// enclosedExpr is an expression in the content of a constructor.
+	enclosedExpr struct {
+		offset
+		body expr
+	}
+	// joined are the items of an interpolated expression with spaces between them.
+	joined struct {
+		offset
+		body expr
+	}
+	switchOf struct {
+		offset
+		operand   expr
+		cases     []switchCase
+		otherwise expr
+	}
+	switchCase struct {
+		tests  []expr
+		result expr
+	}
+	// typeSwitch has its default as the last case, without types.
+	typeSwitch struct {
+		offset
+		operand expr
+		cases   []typeCase
+	}
+	typeCase struct {
+		offset
+		variable name
+		kinds    []xpath3.SequenceType
+		result   expr
+	}
+)
+
+// declaration is a namespace declaration.
+type declaration struct{ prefix, uri string }

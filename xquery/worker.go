@@ -55,6 +55,9 @@ func (q *Query) newWorker(steps int, now time.Time, typed bool) *worker {
 		CurrentTime(now).
 		DocOrderCache(w.order).
 		OpLimit(steps)
+	if m := q.module; !m.plain() {
+		evaluator = m.configure(evaluator)
+	}
 	if typed {
 		// The evaluator borrows the table, so that it can be filled for each evaluation.
 		w.types = make(map[helium.Node]string)
@@ -74,7 +77,7 @@ func (q *Query) take(in *Input) *worker {
 		}
 	}
 	w.variables = in.Variables
-	w.budget = budget{worker: w, limits: limits, functions: w.budget.functions[:0], places: w.budget.places[:0]}
+	w.budget = budget{query: q, worker: w, limits: limits, functions: w.budget.functions[:0], places: w.budget.places[:0]}
 	return w
 }
 
@@ -121,6 +124,11 @@ func (q *Query) release(w *worker) {
 	// The state keeps its last node until a context item replaces it.
 	w.state.SetContextItem(nothing)
 	w.state.SetContextItem(nil)
+	if w.budget.built {
+		w.order.Reset()
+	}
+	w.budget.query, w.budget.focus, w.budget.defined, w.budget.values = nil, nil, nil, nil
+	w.budget.owner, w.budget.raised = nil, nil
 	w.home.put(w)
 }
 
@@ -168,4 +176,21 @@ func (k *keptWorkers) put(w *worker) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.workers = append(k.workers, w)
+}
+
+// configure sets what the module changes of the static context.
+func (m *module) configure(e xpath3.Evaluator) xpath3.Evaluator {
+	if m.collation != codepointCollation {
+		e = e.DefaultCollation(m.collation)
+	}
+	if m.baseURI != "" {
+		e = e.BaseURI(m.baseURI)
+	}
+	if len(m.formats) > 0 {
+		if f, ok := m.formats[xpath3.QualifiedName{}]; ok {
+			e = e.DefaultDecimalFormat(f)
+		}
+		e = e.NamedDecimalFormats(m.formats)
+	}
+	return e
 }

@@ -17,4 +17,11 @@ type Options struct {
 	Variables []string
 	// Functions are external functions.
 	Functions []Function
+	// Modules finds the library modules of a namespace that a query imports, at the locations that the import names, if
+	// it names some. nil means that there are none (XQST0059).
+	Modules func(namespace string, locations []string) ([]Module, error)
+	// BaseURI is the static base URI; empty for none.
+	BaseURI string
+	// Collation is the default collation; empty for the codepoint collation.
+	Collation string
 }
