@@ -186,7 +186,7 @@ func (r *search) total(ctx context.Context, result *SearchResult) error {
 	count, looked := 0, 0
 	var after *position
 	for {
-		seen, more, err := r.scan(ctx, after, 1000, func(h *hit, shape *mapping.Shape) (bool, error) {
+		seen, more, err := r.scan(ctx, after, min(1000, r.s.limits.Scan-looked), func(h *hit, shape *mapping.Shape) (bool, error) {
 			looked++
 			view, err := r.consider(ctx, h, shape)
 			if view != nil {
