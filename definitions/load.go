@@ -51,6 +51,25 @@ type Options struct {
 // there a name that leads nowhere is a Warning and is left out of the Set, and a type that an earlier file defines is
 // replaced.
 func Load(sources []Source, options Options) (*Set, []Problem) {
+	l := load(sources, options)
+	problems := l.problems()
+	if HasErrors(problems) {
+		return nil, problems
+	}
+	return l.set(), problems
+}
+
+// LoadPartly is Load for those who look for more problems, in the queries for example, which nothing else may use: the
+// Set is what is left without what is wrong. It is nil when a file could not be read, and most of it may be missing.
+func LoadPartly(sources []Source, options Options) (*Set, []Problem) {
+	l := load(sources, options)
+	if l.broken {
+		return nil, l.problems()
+	}
+	return l.set(), l.problems()
+}
+
+func load(sources []Source, options Options) *loader {
 	l := &loader{options: options, types: map[string]*declaration{}}
 	for _, source := range sources {
 		f := &file{Source: source}
@@ -62,11 +81,7 @@ func Load(sources []Source, options Options) (*Set, []Problem) {
 	l.amend()
 	l.link()
 	l.check()
-	problems := l.problems()
-	if HasErrors(problems) {
-		return nil, problems
-	}
-	return l.set(), problems
+	return l
 }
 
 // ReadPath reads the definition files (*.xml) at a path: a file, or a folder and its sub-folders in the order of names.

@@ -168,12 +168,38 @@ func compileDefinitions(config *Config, lookup mapping.Lookup) (*mapping.Set, []
 		names = append(names, name)
 		kinds[name] = backendKind(b.Driver)
 	}
-	defs, problems := definitions.Load(sources, definitions.Options{Backends: names})
+	options := mapping.Options{Kinds: kinds, Lookup: lookup, PasswordScheme: config.hashScheme()}
+	defs, problems := definitions.LoadPartly(sources, definitions.Options{Backends: names})
 	if defs == nil {
 		return nil, problems, nil
 	}
-	set, more := mapping.Compile(defs, mapping.Options{Kinds: kinds, Lookup: lookup, PasswordScheme: config.hashScheme()})
-	return set, append(problems, more...), nil
+	set, more := mapping.Compile(defs, options)
+	if definitions.HasErrors(problems) {
+		set = nil
+	}
+	return set, withMore(problems, more), nil
+}
+
+// withMore joins what loading and what compiling found, in the order of file and line. A line that loading has faulted is
+// not faulted again: what compiling finds there may only follow from it.
+func withMore(problems, more []definitions.Problem) []definitions.Problem {
+	type line struct {
+		file string
+		line int
+	}
+	faulted := map[line]bool{}
+	for _, p := range problems {
+		if p.Severity == definitions.Error {
+			faulted[line{p.File, p.Line}] = true
+		}
+	}
+	for _, p := range more {
+		if !faulted[line{p.File, p.Line}] {
+			problems = append(problems, p)
+		}
+	}
+	definitions.SortProblems(problems)
+	return problems
 }
 
 func backendKind(driver string) backends.Kind {
