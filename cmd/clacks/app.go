@@ -491,7 +491,7 @@ func (a *app) prune(ctx context.Context, interval time.Duration) {
 func (a *app) authenticator() *authenticator {
 	binder, _ := a.backends["LDAP"].(backends.Binder)
 	return &authenticator{admin: a.config.Admin.User, adminHash: sha256.Sum256([]byte(a.admin)), users: a.objects, binder: binder,
-		nobody: "cn=nobody " + randomText(9) + "," + a.config.Base}
+		nobody: "cn=nobody " + randomText(9) + "," + a.config.Base, prepared: a.prepared.Load}
 }
 
 // close ends everything that build opened, in the opposite order.

@@ -36,6 +36,7 @@ type authenticator struct {
 	users     userDirectory
 	binder    backends.Binder
 	nobody    string // the DN of an entry that does not exist
+	prepared  func() bool
 }
 
 // Authenticate returns the user whose password this is, or clacks.Unauthenticated. It takes the same way for an unknown
@@ -43,6 +44,10 @@ type authenticator struct {
 func (a *authenticator) Authenticate(ctx context.Context, name, password string) (access.User, error) {
 	if name == "" || password == "" {
 		return access.User{}, wrongCredentials()
+	}
+	// Until the service has its tables nobody can do anything: a client is told to come again, and not of a fault.
+	if !a.prepared() {
+		return access.User{}, clacks.E(clacks.Unavailable, "login", "the service is not ready yet")
 	}
 	if name == a.admin {
 		given := sha256.Sum256([]byte(password))
