@@ -23,6 +23,9 @@ var queryVariables = []string{"uuid", "dn", "type"}
 // all evaluations of one search.
 var queryLimits = xquery.Limits{Steps: 200_000, Depth: 128, Constructed: 1 << 20}
 
+// stepsPerValue lets a query look at a group of 100,000 members as it looks at others.
+const stepsPerValue = 16
+
 // queryCache keeps compiled queries by their text; it forgets everything when it is full.
 type queryCache struct {
 	mu      sync.Mutex
@@ -70,6 +73,9 @@ func (r *search) matches(ctx context.Context, shape *mapping.Shape, h *hit, valu
 	limits := queryLimits
 	if limits.Time = r.s.limits.Query - r.evaluating; limits.Time <= 0 {
 		return false, clacks.E(clacks.Limit, "objects.search", "the query takes longer than %s; narrow the search by type, base or filter", r.s.limits.Query)
+	}
+	for _, list := range values {
+		limits.Steps += stepsPerValue * len(list)
 	}
 	start := time.Now()
 	defer func() { r.evaluating += time.Since(start) }()

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,4 +49,24 @@ func TestQueryOverItsTime(t *testing.T) {
 	w.limits.Query = time.Nanosecond
 	_, err := w.Search(t.Context(), admin, SearchRequest{Query: `count(for $i in 1 to 10000 return $i) = 0`, Type: "User"})
 	wantKind(t, err, clacks.Limit, "longer than")
+}
+
+// An object of very many values is no reason to refuse an ordinary query.
+func TestQueryOfALargeObject(t *testing.T) {
+	w := newWorld(t)
+	people := w.house()
+	limits := queryLimits
+	t.Cleanup(func() { queryLimits = limits })
+	queryLimits.Steps = 200
+	attributes := person("ada")
+	numbers := make([]any, 500)
+	for i := range numbers {
+		numbers[i] = strconv.Itoa(i)
+	}
+	attributes["mobile"] = numbers
+	w.create("User", people, attributes)
+	result, err := w.Search(t.Context(), admin, SearchRequest{Query: `uid = 'ada' and mobile = '499' and not(title)`, Type: "User"})
+	if err != nil || len(result.Objects) != 1 {
+		t.Errorf("%v, %v", result, err)
+	}
 }
