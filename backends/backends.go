@@ -81,7 +81,8 @@ const (
 )
 
 // Mod changes one attribute value by value: Delete first, then Add. Adding a value that is there, or deleting one that
-// is not, is clacks.Conflict; nothing of the change is applied then.
+// is not, is clacks.Conflict; nothing of the change is applied then. Mods work one after another, and those that name one
+// attribute by several of its names (RFC 4512, section 2.5.1) concern the same values.
 type Mod struct {
 	Attribute string  `json:"attribute"`
 	Delete    []Value `json:"delete,omitempty"`

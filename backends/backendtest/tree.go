@@ -25,6 +25,7 @@ var treeSections = []section{
 	{"modify value by value", testTreeModify},
 	{"modify refused as a whole", testTreeModifyRefused},
 	{"modify without mods", testTreeModifyNothing},
+	{"one attribute under several names", testTreeNames},
 	{"equality of values", testTreeEquality},
 	{"types of values", testTreeTypes},
 	{"binary and long values", testTreeBinary},

@@ -74,9 +74,6 @@ func (b *Backend) newRecord(c backends.Change) (*record, error) {
 			fields = append(fields, e.Fields...)
 		}
 		for i := range edits {
-			if r.find(edits[i].key) != nil {
-				return nil, conflict(name, "it is there twice, under two names")
-			}
 			if err := edits[i].apply(r); err != nil {
 				return nil, err
 			}

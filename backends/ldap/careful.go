@@ -96,7 +96,7 @@ func (s *schema) keys(name string, values []backends.Value) ([]string, error) {
 }
 
 // replacements are the LDAP changes for mods. An attribute that the server cannot compare is replaced by what it is to
-// hold after the mod; that is safe only under an assertion of the version.
+// hold after the mod; that is safe only under an assertion of the version. Mods of one attribute carry one name of it.
 func (s *schema) replacements(op string, mods []backends.Mod, entry *backends.Entry) ([]goldap.Change, error) {
 	var changes []goldap.Change
 	replaced := map[string][]string{} // what an attribute holds after the mods so far
@@ -111,8 +111,7 @@ func (s *schema) replacements(op string, mods []backends.Mod, entry *backends.En
 		if len(mod.Delete) == 0 && len(mod.Add) == 0 {
 			continue
 		}
-		name := strings.ToLower(mod.Attribute)
-		current, again := replaced[name]
+		current, again := replaced[mod.Attribute]
 		if !again {
 			var err error
 			if current, err = encodeAll(mod.Attribute, entry.Values[mod.Attribute]); err != nil {
@@ -123,7 +122,7 @@ func (s *schema) replacements(op string, mods []backends.Mod, entry *backends.En
 		if err != nil {
 			return nil, err
 		}
-		replaced[name] = next
+		replaced[mod.Attribute] = next
 		changes = append(changes, goldap.Change{
 			Operation: goldap.ReplaceAttribute, Modification: goldap.PartialAttribute{Type: mod.Attribute, Vals: next},
 		})

@@ -115,7 +115,7 @@ func (s *schema) same(asked, got *description) bool {
 	}
 	askedName, askedOptions, _ := strings.Cut(asked.text, ";")
 	gotName, gotOptions, _ := strings.Cut(got.text, ";")
-	if !strings.EqualFold(askedOptions, gotOptions) && (askedOptions != "" || !strings.EqualFold(gotOptions, "binary")) {
+	if !sameOptions(askedOptions, gotOptions) && (askedOptions != "" || !strings.EqualFold(gotOptions, "binary")) {
 		return false
 	}
 	return strings.EqualFold(askedName, gotName) || asked.known != nil && asked.known == got.known

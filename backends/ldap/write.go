@@ -118,25 +118,20 @@ func (b *Backend) create(ctx context.Context, op string, c backends.Change) (bac
 	if c.Ref.DN == "" {
 		return backends.Result{}, clacks.E(clacks.Invalid, op, "the new entry has no name")
 	}
-	request := goldap.NewAddRequest(c.Ref.DN, []goldap.Control{postRead})
-	for name, values := range c.Add {
+	for name := range c.Add {
 		if !isAttribute(name) {
 			return backends.Result{}, badAttribute(op, name)
 		}
-		if len(values) == 0 {
-			continue
-		}
-		encoded, err := encodeAll(name, values)
-		if err != nil {
-			return backends.Result{}, err
-		}
-		request.Attribute(name, encoded)
+	}
+	s, err := b.schema(ctx)
+	if err != nil {
+		return backends.Result{}, err
+	}
+	request := goldap.NewAddRequest(c.Ref.DN, []goldap.Control{postRead})
+	if request.Attributes, err = s.newAttributes(c.Add); err != nil {
+		return backends.Result{}, err
 	}
 	if c.Ref.UUID != "" {
-		s, err := b.schema(ctx)
-		if err != nil {
-			return backends.Result{}, err
-		}
 		request.Attribute(b.options.UUIDAttribute, []string{c.Ref.UUID})
 		if s.operational(b.options.UUIDAttribute) {
 			request.Controls = append(request.Controls, relax)
@@ -166,6 +161,7 @@ func (b *Backend) modify(ctx context.Context, op string, c backends.Change) (bac
 			needsCare = needsCare || !s.comparable(mod.Attribute)
 		}
 	}
+	c.Mods = s.underOneName(c.Mods)
 	if needsCare || empty {
 		return b.careful(ctx, op, c)
 	}
