@@ -73,9 +73,7 @@ func (r *request) create(ctx context.Context, q *CreateRequest) (*plan, error) {
 func (r *request) fill(ctx context.Context, shape *mapping.Shape, object *mapping.Object, attributes map[string]any) error {
 	var wrong fields
 	apply(shape, object, attributes, &wrong)
-	if len(wrong) == 0 {
-		wrong = shape.CheckChanges(nil, object)
-	}
+	wrong.merge(shape.CheckChanges(nil, object))
 	if len(wrong) == 0 {
 		if err := shape.Defaults(ctx, object); err != nil {
 			return named(r.op, err)
@@ -90,11 +88,7 @@ func (r *request) check(ctx context.Context, shape *mapping.Shape, old, object *
 	if err != nil {
 		return named(r.op, err)
 	}
-	for _, f := range more {
-		if !slices.ContainsFunc(wrong, func(g clacks.Field) bool { return g.Attribute == f.Attribute }) {
-			wrong = append(wrong, f)
-		}
-	}
+	wrong.merge(more)
 	sortFields(wrong)
 	return wrong.err(r.op, object.Type)
 }

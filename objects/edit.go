@@ -44,6 +44,15 @@ func (f *fields) add(attribute, code, format string, args ...any) {
 	*f = append(*f, clacks.Field{Attribute: attribute, Code: code, Reason: fmt.Sprintf(format, args...)})
 }
 
+// merge adds faults of attributes that are not named yet: one reason each is enough.
+func (f *fields) merge(more []clacks.Field) {
+	for _, field := range more {
+		if !slices.ContainsFunc(*f, func(known clacks.Field) bool { return known.Attribute == field.Attribute }) {
+			*f = append(*f, field)
+		}
+	}
+}
+
 // err is the one error of all fields; nil when there is none.
 func (f fields) err(op, typ string) error {
 	if len(f) == 0 {

@@ -324,3 +324,5 @@ func (w *world) Background(on bool) {
 		w.ended.Wait()
 	}
 }
+
+func statement(sql string) store.Statement { return store.Statement{SQL: sql} }

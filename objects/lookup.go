@@ -102,7 +102,10 @@ func (s *Service) NextNumber(ctx context.Context, typeName, attribute string, fr
 	defer s.numbers.mu.Unlock()
 	key := typeName + "." + attribute + "/" + strconv.FormatInt(from, 10)
 	given := s.numbers.held(attribute, s.now())
-	next := max(from, s.numbers.from[key])
+	next := from
+	if known, ok := s.numbers.from[key]; ok {
+		next = known
+	}
 	err := s.db.Query(ctx, `SELECT DISTINCT value_key FROM clacks_values WHERE attribute = ? AND value_key >= ? ORDER BY value_key`,
 		[]any{attribute, orderedInteger(next)}, func(scan func(...any) error) error {
 			var text string

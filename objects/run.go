@@ -269,7 +269,8 @@ func (s *Service) usable() error {
 		return clacks.E(clacks.Unavailable, "objects", "the service is starting")
 	}
 	if *state != nil {
-		return clacks.E(clacks.Unavailable, "objects", "the service is not ready: %w", *state)
+		// The cause names servers: it is for the log.
+		return &clacks.Error{Op: "objects", Kind: clacks.Unavailable, Reason: "the service is not ready", Err: *state}
 	}
 	return nil
 }

@@ -47,9 +47,7 @@ func (r *request) update(ctx context.Context, l *loaded, q *UpdateRequest) (*pla
 	}
 	var wrong fields
 	apply(shape, after, q.Changes, &wrong)
-	if len(wrong) == 0 {
-		wrong = shape.CheckChanges(&l.object, after)
-	}
+	wrong.merge(shape.CheckChanges(&l.object, after))
 	if added := missingText(after.Extensions, l.row.extensions); len(added) > 0 && len(wrong) == 0 {
 		if err := shape.ExtensionDefaults(ctx, after, added...); err != nil {
 			return nil, named(r.op, err)
