@@ -28,7 +28,8 @@ CREATE TABLE clacks_values (
     uuid      TEXT NOT NULL,
     PRIMARY KEY (attribute, value_key, uuid)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX clacks_values_uuid ON clacks_values (uuid);
+-- Values to delete are named with their object: by the UUID alone, each statement would look at all that it has.
+CREATE INDEX clacks_values_uuid ON clacks_values (uuid, attribute, value_key);
 
 -- Values that only one object of a type may have. A row is taken before any backend is touched: the primary key decides
 -- between concurrent writers.
