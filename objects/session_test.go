@@ -150,6 +150,7 @@ func TestSessionExtensions(t *testing.T) {
 
 func TestIdleSessionsEnd(t *testing.T) {
 	w := newWorld(t)
+	w.Background(false)
 	ada := w.create("User", w.house(), person("ada"))
 	now := time.Now()
 	w.now = func() time.Time { return now }
