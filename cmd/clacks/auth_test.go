@@ -31,7 +31,7 @@ var _ backends.Binder = (*nobodyThere)(nil)
 // A name that no user can have is a wrong name like any other.
 func TestNamesThatNobodyHas(t *testing.T) {
 	d := &nobodyThere{}
-	a := &authenticator{admin: "admin", users: d, binder: d}
+	a := &authenticator{admin: "admin", users: d, binder: d, prepared: func() bool { return true }}
 	for i, name := range []string{"ada", "a\xff", "a*"} {
 		_, err := a.Authenticate(t.Context(), name, "secret")
 		if !clacks.IsKind(err, clacks.Unauthenticated) || d.binds != i+1 {
