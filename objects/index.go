@@ -239,27 +239,16 @@ func (c *rowChange) guards() string {
 	return string(text)
 }
 
-// valueStatements delete and add index values of an object; those to delete are sorted.
+// valueStatements delete and add index values of an object.
 func valueStatements(uuid string, drop, add []indexValue) []store.Statement {
 	var list []store.Statement
-	for len(drop) > 0 {
-		// The values of one attribute are named by a list: for a long OR of pairs, SQLite looks at all rows of the object.
-		name, n := drop[0].Attribute, 1
-		for n < len(drop) && drop[n].Attribute == name {
-			n++
-		}
-		for part := range journal.Chunks(drop[:n]) {
-			args := make([]any, 0, 2+len(part))
-			args = append(args, uuid, name)
-			for _, v := range part {
-				args = append(args, v.Key)
-			}
-			list = append(list, store.Statement{
-				SQL:  `DELETE FROM clacks_values WHERE uuid = ? AND attribute = ? AND value_key IN (` + repeated("?", ", ", len(part)) + `)`,
-				Args: args,
-			})
-		}
-		drop = drop[n:]
+	// A statement a value: of a list of values the databases think that reading all rows of the object is cheaper, which
+	// is wrong for a group of 100,000 members.
+	for _, v := range drop {
+		list = append(list, store.Statement{
+			SQL:  `DELETE FROM clacks_values WHERE uuid = ? AND attribute = ? AND value_key = ?`,
+			Args: []any{uuid, v.Attribute, v.Key},
+		})
 	}
 	for part := range journal.Chunks(add) {
 		args := make([]any, 0, 3*len(part))

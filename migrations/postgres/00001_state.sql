@@ -28,7 +28,7 @@ CREATE TABLE clacks_values (
     uuid      TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (attribute, value_key, uuid)
 );
--- Values to delete are named with their object: by the UUID alone, each statement would look at all that it has.
+-- Whichever index a database takes to delete one value of an object, it looks at one row.
 CREATE INDEX clacks_values_uuid ON clacks_values (uuid, attribute, value_key);
 
 -- Values that only one object of a type may have. A row is taken before any backend is touched: the primary key decides
