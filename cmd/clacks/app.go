@@ -16,7 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"clacks"
 	"clacks/access"
 	"clacks/backends"
 	"clacks/backends/directory"
@@ -50,6 +49,7 @@ type app struct {
 	prepared atomic.Bool
 	mu       sync.Mutex
 	reason   httpd.Reason // why not prepared
+	told     string       // what reasons has logged last
 }
 
 // build wires the packages together, top to bottom. Its error is for the person who starts the service.
@@ -355,50 +355,11 @@ func (a *app) start(ctx context.Context) error {
 		}
 	}
 	if err := a.objects.Start(ctx); err != nil {
-		a.notReady("objects", err)
+		a.notReady(objectService, err)
 		return err
 	}
 	a.prepared.Store(true)
 	return nil
-}
-
-func (a *app) notReady(component string, err error) {
-	a.log.Warn("not ready", "component", component, "error", err)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.reason = httpd.Reason{Component: component, Reason: reasonText(err)}
-}
-
-// reasonText is what strangers may read of an error: /readyz is open to everybody.
-func reasonText(err error) string {
-	var e *clacks.Error
-	if errors.As(err, &e) {
-		return e.Message()
-	}
-	return err.Error()
-}
-
-// reasons are why the service is not ready now; a server that went away later counts as well.
-func (a *app) reasons(ctx context.Context) []httpd.Reason {
-	if !a.prepared.Load() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return []httpd.Reason{a.reason}
-	}
-	var list []httpd.Reason
-	if err := a.objects.Ready(); err != nil {
-		list = append(list, httpd.Reason{Component: "objects", Reason: reasonText(err)})
-	}
-	if err := a.state.Ping(ctx); err != nil {
-		list = append(list, httpd.Reason{Component: "state", Reason: reasonText(err)})
-	}
-	for name, b := range a.backends {
-		if err := b.Ping(ctx); err != nil {
-			list = append(list, httpd.Reason{Component: "backend " + name, Reason: reasonText(err)})
-		}
-	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Component < list[j].Component })
-	return list
 }
 
 // reload compiles the definitions and loads the event schemas anew, and swaps both in; if anything is wrong, everything

@@ -57,9 +57,7 @@ func TestServersDownAtStart(t *testing.T) {
 			t.Fatalf("%s down: the service does not start", name)
 		}
 		reasons := s.notReady(name)
-		if !strings.Contains(reasons, name) {
-			t.Errorf("%s down: the reasons are %s", name, reasons)
-		}
+		o.neutral(name, reasons)
 		err := s.call("createObject", map[string]any{"type": "PeopleContainer", "base": o.world.base}, nil)
 		if err == nil {
 			t.Errorf("%s down: a create succeeded", name)
@@ -71,6 +69,41 @@ func TestServersDownAtStart(t *testing.T) {
 			t.Fatalf("%s is back: the service is gone", name)
 		}
 		s.stop()
+	}
+}
+
+// neutral checks that what strangers may read names the part that is down, once, and neither servers nor the machine.
+func (o *outage) neutral(name, reasons string) {
+	o.world.t.Helper()
+	if strings.Count(reasons, name) != 1 || !strings.Contains(reasons, "it does not answer") {
+		o.world.t.Errorf("%s down: the reasons are %s", name, reasons)
+	}
+	for _, secret := range []string{"127.0.0.1", "localhost", "://", "dial", "ldap.", "store.", "refused", o.slapd.Base} {
+		if strings.Contains(reasons, secret) {
+			o.world.t.Errorf("%s down: the reasons %s hold %q", name, reasons, secret)
+		}
+	}
+}
+
+// TestServersDownAtWork: a server that goes away is named in the same way, and the object service on it is not named too.
+func TestServersDownAtWork(t *testing.T) {
+	o := newOutage(t)
+	s := mustStart(t, o.args...)
+	for name, server := range map[string]outageServer{"LDAP": o.slapd, "state": o.postgres} {
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		reasons := s.notReady(name)
+		o.neutral(name, reasons)
+		if strings.Contains(reasons, "objects") {
+			t.Errorf("%s down: the reasons are %s", name, reasons)
+		}
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if !s.ready() {
+			t.Fatalf("%s is back: the service is not ready:\n%s", name, s.log)
+		}
 	}
 }
 
