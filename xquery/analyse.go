@@ -98,19 +98,35 @@ func analyse(q *Query) Paths {
 		a.bind(name{local: v}, a.external(v))
 	}
 	focus := []trail{{root: rootContext}}
-	for i := range q.module.variables {
-		v := &q.module.variables[i]
+	for _, m := range append(slices.Clip(q.module.libraries), q.module) {
+		a.module(m, &focus)
+	}
+	a.value(a.walk(q.module.body, focus))
+	return a.paths()
+}
+
+// module walks a prolog. With functions, variables can be read before they are declared: then they are recorded as read
+// at once.
+func (a *analyser) module(m *module, focus *[]trail) {
+	early := len(m.functions) > 0 || len(a.query.module.libraries) > 0
+	if m.context != nil && m.context.expr != nil {
+		*focus = a.union(*focus, a.walk(m.context.expr, *focus))
+	}
+	for i := range m.variables {
+		v := &m.variables[i]
 		var trails []trail
 		if v.external {
 			trails = a.external(variableKey(v.variable))
 		}
 		if v.expr != nil {
-			trails = a.union(trails, a.walk(v.expr, focus))
+			trails = a.union(trails, a.walk(v.expr, *focus))
+		}
+		if early {
+			a.value(trails)
 		}
 		a.bind(v.variable, trails)
 	}
-	a.value(a.walk(q.module.body, focus))
-	return a.paths()
+	a.functions(m)
 }
 
 // external is the trail of an external variable.

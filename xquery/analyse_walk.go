@@ -48,8 +48,79 @@ func (a *analyser) walk(e expr, focus []trail) []trail {
 		return a.tryCatch(e, focus)
 	case *flwor:
 		return a.flwor(e, focus)
+	case *typeSwitch:
+		return a.typeSwitch(e, focus)
+	case *switchOf:
+		return a.switchOf(e, focus)
+	case *constructor:
+		return a.constructor(e, focus)
+	case *enclosedExpr:
+		a.value(a.walk(e.body, focus))
+		return nil
+	case *joined:
+		a.value(a.walk(e.body, focus))
+		return nil
 	}
 	return a.opaque(e, focus)
+}
+
+// constructor copies what is in its content. Nothing of the input can be reached from the new node.
+func (a *analyser) constructor(e *constructor, focus []trail) []trail {
+	if e.nameExpr != nil {
+		a.value(a.walk(e.nameExpr, focus))
+	}
+	for _, c := range e.attributes {
+		a.constructor(c, focus)
+	}
+	for _, c := range e.content {
+		a.value(a.walk(c, focus))
+	}
+	// A copied node keeps the namespaces that are declared around the original.
+	return nil
+}
+
+func (a *analyser) switchOf(e *switchOf, focus []trail) []trail {
+	a.value(a.walk(e.operand, focus))
+	all := a.walk(e.otherwise, focus)
+	for _, c := range e.cases {
+		a.values(c.tests, focus)
+		all = a.union(all, a.walk(c.result, focus))
+	}
+	return all
+}
+
+func (a *analyser) typeSwitch(e *typeSwitch, focus []trail) []trail {
+	operand := a.walk(e.operand, focus)
+	a.exists(operand)
+	var all []trail
+	for _, c := range e.cases {
+		for _, k := range c.kinds {
+			a.inspect(operand, k)
+		}
+		mark := len(a.scope)
+		if c.variable.local != "" {
+			a.bind(c.variable, operand)
+		}
+		all = a.union(all, a.walk(c.result, focus))
+		a.scope = a.scope[:mark]
+	}
+	return all
+}
+
+// functions walks the functions of the prologs once. What nodes their arguments are is not followed: the arguments of
+// calls are recorded as read, and the parameters are unknown.
+func (a *analyser) functions(m *module) {
+	for _, f := range m.functions {
+		if f.body == nil {
+			continue
+		}
+		mark := len(a.scope)
+		for _, p := range f.params {
+			a.bind(p.name, unknown)
+		}
+		a.value(a.walk(f.body, nil))
+		a.scope = a.scope[:mark]
+	}
 }
 
 // opaque walks expressions that put nodes into function items, maps and arrays or take them out.
@@ -210,14 +281,45 @@ func (a *analyser) flwor(f *flwor, focus []trail) []trail {
 			for _, k := range c.keys {
 				a.value(a.walk(k.expr, focus))
 			}
+		case clauseGroup:
+			for _, k := range c.groups {
+				if k.expr != nil {
+					a.bind(k.name, a.walk(k.expr, focus))
+				}
+				a.value(a.lookup(k.name))
+			}
+			continue
+		case clauseCount:
+			a.bind(c.variable, nil)
+			continue
+		case clauseWindow:
+			a.window(c, focus)
 		}
-		if c.kind != nil {
+		if c.kind != nil && c.variable.local != "" {
 			a.inspect(a.lookup(c.variable), *c.kind)
 		}
 	}
 	trails := a.walk(f.result, focus)
 	a.scope = a.scope[:mark]
 	return trails
+}
+
+// window binds the variables of a window clause, all of which are items of one sequence or positions.
+func (a *analyser) window(c *clause, focus []trail) {
+	trails := a.walk(c.expr, focus)
+	a.exists(trails)
+	for _, w := range []*windowCondition{&c.window.start, c.window.end} {
+		if w == nil {
+			continue
+		}
+		for _, n := range w.names() {
+			if n.local != "" {
+				a.bind(n, trails)
+			}
+		}
+		a.exists(a.walk(w.when, focus))
+	}
+	a.bind(c.variable, trails)
 }
 
 // flow is how a function treats nodes.

@@ -12,7 +12,8 @@ import (
 
 // Input is what an evaluation works on.
 type Input struct {
-	// Context is the context item: a *Document, a helium.Node, or nil for none.
+	// Context is the context item: a *Document, a helium.Node, any other value that Of takes and makes one item of, or nil
+	// for none.
 	Context any
 	// Variables are the values of the external variables, by local name; by "Q{uri}local" if they are in a namespace.
 	Variables map[string]Sequence
@@ -21,28 +22,54 @@ type Input struct {
 	Typed  []*Document
 	Limits Limits
 	Now    time.Time // the clock of fn:current-dateTime; zero for the real one
+
+	// Documents finds a document by its absolute URI, for fn:doc; it is asked once an evaluation for each. Collections
+	// finds a collection, that without a URI is the default one. Texts reads a text, for fn:unparsed-text and fn:json-doc.
+	// All may be nil: then the functions raise their errors. The context ends with the evaluation. Relative URIs are
+	// resolved against the base URI before; without one, they arrive as they are.
+	Documents   func(ctx context.Context, uri string) (*Document, error)
+	Collections func(ctx context.Context, uri string) (Sequence, error)
+	Texts       func(ctx context.Context, uri string) ([]byte, error)
 }
 
-// contextNode is the node that the input gives as the context item.
-func (q *Query) contextNode(item any) (helium.Node, error) {
-	var node helium.Node
+// contextNode is the node that the input gives as the context item, or the item that is no node.
+func (q *Query) contextNode(item any) (node helium.Node, other xpath3.Item, err error) {
 	switch n := item.(type) {
 	case nil:
-		return nil, nil
+		return nil, nil, nil
 	case *Document:
 		if n == nil || n.doc == nil {
-			return nil, nil
+			return nil, nil, nil
 		}
-		return n.doc, nil
+		return n.doc, nil, nil
 	case helium.Node:
 		node = n
 	default:
-		return nil, xpathError(codeType, "a context item cannot be a %T", item)
+		if node, other, err = contextItemOf(item); err != nil {
+			return nil, nil, err
+		}
 	}
-	if q.options.DocumentContext && node.Type() != helium.DocumentNode {
-		return nil, xpathError(codeType, "the context item must be a document")
+	if q.options.DocumentContext && (node == nil || node.Type() != helium.DocumentNode) {
+		return nil, nil, xpathError(codeType, "the context item must be a document")
 	}
-	return node, nil
+	return node, other, nil
+}
+
+// contextItemOf is the one item that a value is as a sequence.
+func contextItemOf(value any) (node helium.Node, other xpath3.Item, err error) {
+	defer func() {
+		if recover() != nil {
+			err = xpathError(codeType, "a context item cannot be a %T", value)
+		}
+	}()
+	s := inner(Of(value))
+	if s.Len() != 1 {
+		return nil, nil, xpathError(codeType, "the context item must be one item, not %d", s.Len())
+	}
+	if n, ok := s.Get(0).(xpath3.NodeItem); ok {
+		return n.Node, nil, nil
+	}
+	return nil, s.Get(0), nil
 }
 
 // Evaluate runs the query. Its error is an *Error, or the context's. The result may hold nodes of the input's document,
@@ -72,23 +99,23 @@ func (q *Query) Matches(ctx context.Context, in Input) (bool, error) {
 }
 
 func (q *Query) evaluate(ctx context.Context, in *Input) (xpath3.Sequence, error) {
-	node, err := q.contextNode(in.Context)
+	node, other, err := q.contextNode(in.Context)
 	if err != nil {
 		return nil, q.located(err, 0)
 	}
-	s, steps, err := q.run(ctx, q.program, node, in)
+	s, steps, err := q.run(ctx, q.program, node, other, in)
 	if err == nil {
 		return s, nil
 	}
 	if isContextError(err) && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, q.trace(ctx, node, in, steps, err)
+	return nil, q.trace(ctx, node, other, in, steps, err)
 }
 
 // run evaluates a compiled program once.
 func (q *Query) run(
-	ctx context.Context, program *xpath3.Expression, node helium.Node, in *Input,
+	ctx context.Context, program *xpath3.Expression, node helium.Node, other xpath3.Item, in *Input,
 ) (s xpath3.Sequence, b evaluated, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, b, err
@@ -110,6 +137,9 @@ func (q *Query) run(
 	}()
 	if node != nil {
 		w.budget.focus = xpath3.NodeItem{Node: node}
+	} else if other != nil {
+		w.budget.focus = other
+		w.state.SetContextItem(other)
 	}
 	result, err := program.EvaluateReuse(&w.budget, w.state, node)
 	if err != nil {
@@ -139,7 +169,9 @@ const (
 // trace finds where an error arose. helium's tree has no places, so the query is evaluated again in a form in which
 // every expression announces itself; evaluations without an error pay nothing for it. A query with effects is not
 // evaluated again.
-func (q *Query) trace(ctx context.Context, node helium.Node, in *Input, first evaluated, err error) error {
+func (q *Query) trace(
+	ctx context.Context, node helium.Node, other xpath3.Item, in *Input, first evaluated, err error,
+) error {
 	place := q.module.body.at()
 	if len(q.effects) > 0 || first.steps > maxTracedSteps || first.took > maxTracedTime || errors.Is(err, ErrLimit) {
 		return q.located(err, place)
@@ -148,12 +180,16 @@ func (q *Query) trace(ctx context.Context, node helium.Node, in *Input, first ev
 	if program == nil {
 		return q.located(err, place)
 	}
-	_, second, again := q.run(ctx, program, node, in)
+	_, second, again := q.run(ctx, program, node, other, in)
 	if again == nil || !second.placed {
 		return q.located(err, place)
 	}
 	code, _ := classify(err)
-	if same, _ := classify(again); same != code {
+	same, _ := classify(again)
+	if code == codeNoFocus && (same == codePathNotNode || same == codeType) {
+		return q.located(xpathError("XPTY0020", "a path cannot start from an item that is no node"), second.place)
+	}
+	if same != code {
 		return q.located(err, place)
 	}
 	return q.located(err, second.place)

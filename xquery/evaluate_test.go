@@ -208,7 +208,7 @@ func TestContextItem(t *testing.T) {
 		want string
 	}{
 		{doc, "people"}, {doc.Root(), "people"}, {doc.Element(), "people"},
-		{nil, "XPDY0002"}, {noDocument, "XPDY0002"}, {42, "XPTY0004"},
+		{nil, "XPDY0002"}, {noDocument, "XPDY0002"}, {struct{}{}, "XPTY0004"}, {42, "XPTY0020"},
 	} {
 		q, err := Compile(`local-name((self::people, people)[1])`, Options{})
 		if err != nil {

@@ -336,18 +336,23 @@ func (r *refusal) Call(_ context.Context, args []xpath3.Sequence) (xpath3.Sequen
 }
 
 var refused = map[xpath3.QualifiedName]xpath3.Function{
-	{URI: xpath3.NSFn, Name: "doc"}:                             refuse(1, 1, "FODC0002", "no documents are available"),
-	{URI: xpath3.NSFn, Name: "doc-available"}:                   &refusal{least: 1, most: 1, result: xpath3.SingleBoolean(false)},
-	{URI: xpath3.NSFn, Name: "collection"}:                      refuse(0, 1, "FODC0002", "no collections are available"),
-	{URI: xpath3.NSFn, Name: "uri-collection"}:                  refuse(0, 1, "FODC0002", "no collections are available"),
-	{URI: xpath3.NSFn, Name: "json-doc"}:                        refuse(1, 2, "FOUT1170", "no texts are available"),
-	{URI: xpath3.NSFn, Name: "unparsed-text"}:                   refuse(1, 2, "FOUT1170", "no texts are available"),
-	{URI: xpath3.NSFn, Name: "unparsed-text-lines"}:             refuse(1, 2, "FOUT1170", "no texts are available"),
-	{URI: xpath3.NSFn, Name: "unparsed-text-available"}:         &refusal{least: 1, most: 2, result: xpath3.SingleBoolean(false)},
+	{URI: xpath3.NSFn, Name: "doc"}:                 &resource{"doc", refuse(1, 1, "FODC0002", "no documents are available")},
+	{URI: xpath3.NSFn, Name: "doc-available"}:       &resource{"doc-available", notAvailable(1)},
+	{URI: xpath3.NSFn, Name: "collection"}:          &resource{"collection", refuse(0, 1, "FODC0002", "no collections are available")},
+	{URI: xpath3.NSFn, Name: "uri-collection"}:      &resource{"uri-collection", refuse(0, 1, "FODC0002", "no collections are available")},
+	{URI: xpath3.NSFn, Name: "json-doc"}:            &resource{"json-doc", refuse(1, 2, "FOUT1170", "no texts are available")},
+	{URI: xpath3.NSFn, Name: "unparsed-text"}:       &resource{"unparsed-text", refuse(1, 2, "FOUT1170", "no texts are available")},
+	{URI: xpath3.NSFn, Name: "unparsed-text-lines"}: &resource{"unparsed-text-lines", refuse(1, 2, "FOUT1170", "no texts are available")},
+
+	{URI: xpath3.NSFn, Name: "unparsed-text-available"}:         &resource{"unparsed-text-available", notAvailable(2)},
 	{URI: xpath3.NSFn, Name: "environment-variable"}:            &refusal{least: 1, most: 1, strict: true},
 	{URI: xpath3.NSFn, Name: "available-environment-variables"}: &refusal{},
 	{URI: xpath3.NSFn, Name: "load-xquery-module"}:              refuse(1, 2, "FOQM0006", "modules cannot be loaded at run time"),
 	{URI: xpath3.NSFn, Name: "transform"}:                       refuse(1, 1, "FOXT0004", "XSLT is not available"),
+}
+
+func notAvailable(most int) *refusal {
+	return &refusal{least: 1, most: most, result: xpath3.SingleBoolean(false)}
 }
 
 func refuse(least, most int, code, message string) *refusal {

@@ -63,6 +63,8 @@ type budget struct {
 	values  []globalValue
 	owner   *helium.Document // of the constructed nodes
 	raised  *raisedError
+	input   *Input
+	read    map[string]*Document // by fn:doc
 
 	functions []context.CancelFunc // ends outer
 	external  context.Context

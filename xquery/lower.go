@@ -340,6 +340,10 @@ func (c *compiler) path(e *path) xpath3.Expr {
 		}
 		steps = nil
 	}
+	if c.traced && !e.fromRoot && e.parts[0].step != nil {
+		// Unlike a path without a beginning, this tells an absent context item from one that is no node: see trace.
+		left = xpath3.ContextItemExpr{}
+	}
 	for i := range e.parts {
 		p := &e.parts[i]
 		if p.step != nil {

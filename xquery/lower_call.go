@@ -32,12 +32,19 @@ func (c *compiler) call(e *call) xpath3.Expr {
 // adapt gives standard functions the arguments that their guards need.
 func adapt(e *call, args []xpath3.Expr) []xpath3.Expr {
 	switch local := e.name.local; {
-	case len(args) == 0 && focused[local]:
+	case len(args) == 0 && (focused[local] || implicit[local]):
 		return []xpath3.Expr{xpath3.ContextItemExpr{}}
 	case len(args) == 2 && (local == "parse-json" || local == "json-to-xml") && e.args[0] != nil:
 		args[0] = hookCall(hookTree, args[0])
 	}
 	return args
+}
+
+// implicit are further functions that without an argument take the context item. They get it as an argument, because
+// helium takes an absent one for one that is no node.
+var implicit = map[string]bool{
+	"name": true, "local-name": true, "namespace-uri": true, "node-name": true, "root": true, "base-uri": true,
+	"document-uri": true, "nilled": true, "has-children": true, "path": true, "generate-id": true,
 }
 
 // makesText reports whether values of the type are texts of any length.

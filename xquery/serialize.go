@@ -1,7 +1,15 @@
 package xquery
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math/big"
+	"strconv"
 	"strings"
+
+	"github.com/lestrrat-go/helium/xpath3"
 )
 
 // serializationParameters are those of Serialization 3.1 that "declare option output:..." can set.
@@ -55,4 +63,78 @@ func (p *parser) parameterNames(value string) (string, bool) {
 		all = append(all, "Q{"+n.uri+"}"+n.local)
 	}
 	return strings.Join(all, " "), true
+}
+
+// Output are the serialization parameters that the query's prolog sets ("declare option output:method ..."), by their
+// local names.
+func (q *Query) Output() map[string]string { return maps.Clone(q.module.output) }
+
+// Serialize writes a sequence (XSLT and XQuery Serialization 3.1). The parameters are those of "declare option
+// output:...", with the same names and values; Query.Output are those of a query. Without "method", nodes are written as
+// XML. Names in "cdata-section-elements" and "suppress-indentation" are of the form "Q{uri}local". Its error is an *Error
+// with the W3C code, or that of w.
+func Serialize(w io.Writer, s Sequence, parameters map[string]string) error {
+	entries := make([]xpath3.MapEntry, 0, len(parameters)+2)
+	for name, value := range withDefaultParameters(parameters) {
+		v, ok := parameterValue(name, value)
+		if !ok {
+			return &Error{Code: "SEPM0016", Message: fmt.Sprintf("the serialization parameter %q cannot be %q", name, value)}
+		}
+		key := xpath3.AtomicValue{TypeName: xpath3.TypeString, Value: name}
+		entries = append(entries, xpath3.MapEntry{Key: key, Value: v})
+	}
+	items := inner(s)
+	if items == nil {
+		items = xpath3.ItemSlice{}
+	}
+	options := xpath3.ItemSlice{xpath3.NewMap(entries)}
+	result, err := serializeFunction.Invoke(context.Background(), []xpath3.Sequence{items, options})
+	if err != nil {
+		code, message := classify(err)
+		return &Error{Code: code, Message: message}
+	}
+	text, err := oneString(result)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, text)
+	return err
+}
+
+var serializeFunction = builtin("serialize", 2)
+
+func withDefaultParameters(parameters map[string]string) map[string]string {
+	all := map[string]string{"method": "xml", "omit-xml-declaration": "yes"}
+	maps.Copy(all, parameters)
+	return all
+}
+
+// parameterValue is the value of a parameter as fn:serialize wants it.
+func parameterValue(name, value string) (xpath3.Sequence, bool) {
+	switch name {
+	case "allow-duplicate-names", "byte-order-mark", "escape-uri-attributes", "include-content-type", "indent",
+		"omit-xml-declaration", "undeclare-prefixes", "standalone":
+		switch {
+		case name == "standalone" && value == "omit":
+			return nil, true
+		case !isYesNo(value):
+			return nil, false
+		}
+		return xpath3.SingleBoolean(value == "yes" || value == "true" || value == "1"), true
+	case "html-version":
+		n, err := strconv.ParseFloat(value, 64)
+		return xpath3.ItemSlice{atom(new(big.Rat).SetFloat64(n))}, err == nil
+	case "cdata-section-elements", "suppress-indentation":
+		var names xpath3.ItemSlice
+		for _, text := range strings.Fields(value) {
+			uri, local, found := strings.Cut(strings.TrimPrefix(text, "Q{"), "}")
+			if !found {
+				uri, local = "", text
+			}
+			q := xpath3.QNameValue{URI: uri, Local: local}
+			names = append(names, xpath3.AtomicValue{TypeName: xpath3.TypeQName, Value: q})
+		}
+		return names, true
+	}
+	return xpath3.SingleString(value), true
 }

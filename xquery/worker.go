@@ -77,7 +77,7 @@ func (q *Query) take(in *Input) *worker {
 		}
 	}
 	w.variables = in.Variables
-	w.budget = budget{query: q, worker: w, limits: limits, functions: w.budget.functions[:0], places: w.budget.places[:0]}
+	w.budget = budget{query: q, input: in, worker: w, limits: limits, functions: w.budget.functions[:0], places: w.budget.places[:0]}
 	return w
 }
 
@@ -128,7 +128,7 @@ func (q *Query) release(w *worker) {
 		w.order.Reset()
 	}
 	w.budget.query, w.budget.focus, w.budget.defined, w.budget.values = nil, nil, nil, nil
-	w.budget.owner, w.budget.raised = nil, nil
+	w.budget.owner, w.budget.raised, w.budget.input, w.budget.read = nil, nil, nil, nil
 	w.home.put(w)
 }
 
