@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"clacks"
+	"clacks/internal/nearest"
 	"clacks/internal/xsd"
 )
 
@@ -82,7 +83,11 @@ func (s *Schemas) Validate(document []byte) error {
 	// A global element of another name is a root too, for a validator.
 	eventType, err := typeOf(document)
 	if err == nil && !s.Known(eventType) {
-		return invalidEvent(0, "there is no event type %.100q", eventType)
+		reason := fmt.Sprintf("there is no event type %.100q", eventType)
+		if hint := nearest.Hint(eventType, s.types); hint != "" {
+			reason += "; " + hint
+		}
+		return invalidEvent(0, "%s", reason)
 	}
 	if len(issues) == 0 {
 		return err

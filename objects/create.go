@@ -8,6 +8,7 @@ import (
 	"clacks/access"
 	"clacks/definitions"
 	"clacks/internal/dn"
+	"clacks/internal/nearest"
 	"clacks/mapping"
 )
 
@@ -97,11 +98,26 @@ func (r *request) baseType(name string) (*definitions.Type, error) {
 	typ := r.cat.set.Definitions().Type(name)
 	switch {
 	case typ == nil:
-		return nil, clacks.E(clacks.Invalid, r.op, "there is no type %q", clip(name, 100))
+		return nil, wrongParameter(r.op, "type", clacks.CodeUnknown, "there is no object type "+clip(name, 100)+
+			meant(name, r.cat.set.Bases()))
 	case !typ.Base:
-		return nil, clacks.E(clacks.Invalid, r.op, "%s is an extension: it cannot exist alone", name)
+		return nil, wrongParameter(r.op, "type", clacks.CodeCheck, name+" is an extension: it cannot exist alone")
 	}
 	return typ, nil
+}
+
+// wrongParameter is the error for a parameter of a request that is no attribute of an object.
+func wrongParameter(op, name, code, reason string) error {
+	return &clacks.Error{Op: op, Kind: clacks.Invalid, Reason: "wrong parameters",
+		Fields: []clacks.Field{{Attribute: name, Code: code, Reason: reason}}}
+}
+
+// meant is what to say behind a name that does not exist.
+func meant(name string, known []string) string {
+	if hint := nearest.Hint(name, known); hint != "" {
+		return "; " + hint
+	}
+	return ""
 }
 
 // extensions checks that a set of extensions is possible for a base type, and sorts it.
@@ -113,7 +129,7 @@ func (r *request) extensions(base *definitions.Type, wanted []string) ([]string,
 	var wrong fields
 	for _, name := range sorted {
 		if !slices.Contains(possible, name) {
-			wrong.add(clip(name, 100), clacks.CodeUnknown, "is no extension of %s", base.Name)
+			wrong.add(clip(name, 100), clacks.CodeUnknown, "is no extension of %s%s", base.Name, meant(name, possible))
 			continue
 		}
 		for _, required := range r.cat.set.Definitions().Type(name).RequiresExtension {

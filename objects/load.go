@@ -257,11 +257,16 @@ func together(jobs []func() error) error {
 	return first
 }
 
+// neitherName is the answer for what cannot name an object.
+func neitherName(op, id string) *clacks.Error {
+	return clacks.E(clacks.Invalid, op, "%q is neither a UUID nor a distinguished name", clip(id, 200))
+}
+
 // notFound is the answer for an object that does not exist.
 func notFound(id string) *clacks.Error {
 	if !isUUID(id) {
 		if err := dn.Validate(id); err != nil {
-			return clacks.E(clacks.Invalid, "objects.open", "neither a UUID nor a DN")
+			return neitherName("objects.open", id)
 		}
 	}
 	return clacks.E(clacks.NotFound, "objects.open", "there is no object %s", id)

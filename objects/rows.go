@@ -156,7 +156,7 @@ func (s *Service) find(ctx context.Context, id string, fresh bool) (*row, error)
 		column = "dn_key"
 		var err error
 		if key, err = dn.Key(id); err != nil {
-			return nil, err
+			return nil, neitherName("objects.open", id)
 		}
 	}
 	if !fresh {

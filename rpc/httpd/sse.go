@@ -144,13 +144,13 @@ func (s *Server) startBehind(r *http.Request) (int64, error) {
 	}
 	at, err := time.Parse(time.RFC3339, from)
 	if err != nil {
-		return 0, invalidFrom("from must be a sequence number or a time as in RFC 3339")
+		return 0, invalidFrom("it must be a sequence number or a time as in RFC 3339")
 	}
 	return s.options.Events.At(r.Context(), at)
 }
 
 func invalidFrom(reason string) error {
-	return &clacks.Error{Op: "httpd.stream", Kind: clacks.Invalid, Reason: reason,
+	return &clacks.Error{Op: "httpd.stream", Kind: clacks.Invalid, Reason: "wrong parameters",
 		Fields: []clacks.Field{{Attribute: "from", Code: clacks.CodeCheck, Reason: reason}}}
 }
 

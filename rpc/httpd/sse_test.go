@@ -160,7 +160,8 @@ func TestEventsRefused(t *testing.T) {
 		{"nobody, frontend", "/events", func(*http.Request) {}, 401, "log in"},
 		{"wrong query", "/events/xml?xquery=bad", basic("admin", "tester"), 400,
 			`{"line":1,"column":4,"code":"XPST0003","message":"unexpected end"}`},
-		{"wrong from", "/events/xml?from=yesterday", basic("admin", "tester"), 400, `"attribute":"from"`},
+		{"wrong from", "/events/xml?from=yesterday", basic("admin", "tester"), 400,
+			`"message":"wrong parameters (from: it must be a sequence number or a time as in RFC 3339)","data":{"kind":"invalid","attribute":"from"`},
 		{"wrong id", "/events/xml", func(r *http.Request) {
 			r.SetBasicAuth("admin", "tester")
 			r.Header.Set("Last-Event-ID", "x")
