@@ -113,7 +113,7 @@ type compiler struct {
 	// current is the module that is being compiled. user are the functions of all modules, defined those with a body in
 	// the order of the evaluation's table, globals the variables.
 	current        *module
-	lazy           bool // see lower_program.go
+	forward        bool // variables are used before their declarations
 	user           map[functionKey]*declared
 	defined        []*declared
 	globals        []*globalVariable
@@ -137,12 +137,16 @@ func (c *compiler) compile() (tree xpath3.Expr, err error) {
 		case nil:
 		case *failure:
 			tree, err = nil, f
+		case forwardReference:
+			again := &compiler{options: c.options, module: c.module, traced: c.traced, forward: true}
+			tree, err = again.compile()
+			*c = *again
 		default:
 			panic(f)
 		}
 	}()
 	c.current = c.module
-	if len(c.module.functions) > 0 || len(c.module.libraries) > 0 || c.module.context != nil {
+	if c.forward || len(c.module.functions) > 0 || len(c.module.libraries) > 0 || c.module.context != nil {
 		c.collect()
 		return c.lazyProgram(), nil
 	}
@@ -214,6 +218,11 @@ func (c *compiler) variable(v *variable) xpath3.Expr {
 			return xpath3.VariableExpr{Name: b.helium}
 		}
 	}
+	for i := range c.module.variables {
+		if !c.forward && len(c.user) == 0 && c.module.variables[i].variable.key() == v.name.key() {
+			panic(forwardReference{})
+		}
+	}
 	f := fail(codeUndeclared, int(v.offset), "the variable $%s is not declared", v.name)
 	var names []string
 	for _, b := range c.scope {
@@ -221,6 +230,9 @@ func (c *compiler) variable(v *variable) xpath3.Expr {
 	}
 	panic(f.suggest("$", v.name.local, names))
 }
+
+// forwardReference is raised when a variable of the prolog is used before its declaration: see compile.
+type forwardReference struct{}
 
 // namespaceTable are the prefixes that helium may need at run time.
 func (c *compiler) namespaceTable() map[string]string {

@@ -126,12 +126,16 @@ func (m *maker) computedName() error {
 
 // lexicalName resolves the name of an element or an attribute that was computed as text.
 func (m *maker) lexicalName(text string) error {
-	l := lexer{text: text}
-	t := l.next()
-	if t.kind == tokenURIName && l.pos == len(text) {
-		m.name = name{uri: t.prefix, local: t.value}
+	if rest, ok := strings.CutPrefix(text, "Q{"); ok {
+		uri, local, found := strings.Cut(rest, "}")
+		if !found || local == "" || nameLength(local) != len(local) || strings.Contains(uri, "{") {
+			return xpathError("XQDY0074", "%q is not a name", text)
+		}
+		m.name = name{uri: strings.Join(strings.Fields(uri), " "), local: local}
 		return nil
 	}
+	l := lexer{text: text}
+	t := l.next()
 	if t.start != 0 || l.pos != len(text) || t.kind != tokenName && t.kind != tokenQName {
 		return xpathError("XQDY0074", "%q is not a name", text)
 	}
@@ -545,15 +549,37 @@ func (m *maker) settle(child *helium.Element) {
 	if m.self == nil {
 		return
 	}
+	if m.plan.static.module.inherit {
+		dropDeclared(child, m.self)
+	} else {
+		mask(child, m.self)
+	}
+	if defaultNamespace(m.self) != "" {
+		m.undeclare(child)
+	}
+}
+
+// dropDeclared drops the declarations of a child that its parent has.
+func dropDeclared(child, parent *helium.Element) {
 	for _, ns := range child.Namespaces() {
-		for _, outer := range m.self.Namespaces() {
+		for _, outer := range parent.Namespaces() {
 			if outer.Prefix() == ns.Prefix() && outer.URI() == ns.URI() {
 				child.RemoveNamespaceByPrefix(ns.Prefix())
 			}
 		}
 	}
-	if defaultNamespace(m.self) != "" {
-		m.undeclare(child)
+}
+
+// mask keeps the namespaces of a parent out of its child ("no-inherit"): a prefix that is declared as nothing.
+func mask(child, parent *helium.Element) {
+	for _, outer := range parent.Namespaces() {
+		declared := outer.URI() == "" || outer.Prefix() == "" && child.Namespace() != nil && child.Prefix() == ""
+		for _, ns := range child.Namespaces() {
+			declared = declared || ns.Prefix() == outer.Prefix()
+		}
+		if !declared {
+			_ = declare(child, outer.Prefix(), "")
+		}
 	}
 }
 
@@ -732,13 +758,7 @@ func (c *copier) element(e *helium.Element, root bool) (*helium.Element, error) 
 
 // trim drops the declarations of a copied child that its parent has.
 func (c *copier) trim(child, parent *helium.Element) {
-	for _, ns := range child.Namespaces() {
-		for _, outer := range parent.Namespaces() {
-			if ns.Prefix() == outer.Prefix() && ns.URI() == outer.URI() {
-				child.RemoveNamespaceByPrefix(ns.Prefix())
-			}
-		}
-	}
+	dropDeclared(child, parent)
 	if ns := child.Namespace(); (ns == nil || ns.URI() == "") && defaultNamespace(parent) != "" {
 		_ = declare(child, "", "")
 	}

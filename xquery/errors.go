@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -227,7 +228,7 @@ func classify(err error) (code, message string) {
 		if code == "" {
 			code = xe.Code
 		}
-		return code, trimMessage(xe.Message)
+		return refine(code, xe.Message), trimMessage(xe.Message)
 	}
 	for _, h := range heliumCodes {
 		if errors.Is(err, h.err) {
@@ -243,6 +244,33 @@ func classify(err error) (code, message string) {
 	}
 	return codeType, trimMessage(message)
 }
+
+// refine finds the code of an error for which helium has a more general one.
+func refine(code, message string) string {
+	switch code {
+	case codeType:
+		if strings.Contains(message, "cannot cast string to xs:QName") || strings.Contains(message, "xs:untypedAtomic to xs:QName") {
+			return "XPTY0117"
+		}
+	case "FORG0001":
+		if m := farDate.FindStringSubmatch(message); m != nil {
+			return "FODT0001"
+		}
+		if farDuration.MatchString(message) && manyDigits.MatchString(message) {
+			return "FODT0002"
+		}
+	}
+	return code
+}
+
+// farDate and farDuration are the messages about values that are right, but out of helium's range.
+var (
+	farDate = regexp.MustCompile(
+		`cannot cast "\s*-?[1-9]\d{9,}(-\d\d(-\d\d(T\d\d:\d\d:\d\d(\.\d+)?)?)?)?(Z|[+-]\d\d:\d\d)?\s*" to xs:(date|dateTime|dateTimeStamp|gYear|gYearMonth)$`)
+	manyDigits  = regexp.MustCompile(`\d{10}`)
+	farDuration = regexp.MustCompile(
+		`cannot cast "\s*-?P(\d+Y)?(\d+M)?(\d+D)?(T(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?\s*" to xs:(duration|dayTimeDuration|yearMonthDuration)$`)
+)
 
 func isCode(s string) bool {
 	if len(s) != 8 {

@@ -54,8 +54,10 @@ const (
 	hookContext    = "\x01context"    // its argument, which becomes the context item of the query
 	hookErrorValue = "\x01errorvalue" // the object of the error that a catch caught: code, description
 
-	hookEnter = "\x01enter" // notes that the expression at an offset begins, and returns how deep
-	hookLeave = "\x01leave" // notes that the expression that began at this depth ended: depth, value
+	hookConvert = "\x01convert" // its second argument, cast to the type if it is untyped
+	hookPure    = "\x01pure"    // its argument, the result of a path: nodes or other items, but not both
+	hookEnter   = "\x01enter"   // notes that the expression at an offset begins, and returns how deep
+	hookLeave   = "\x01leave"   // notes that the expression that began at this depth ended: depth, value
 )
 
 func hookCall(name string, args ...xpath3.Expr) xpath3.Expr {
@@ -135,8 +137,10 @@ var hooks = func() map[string]xpath3.Function {
 		hookContext:    &hook{1, 1, setContext},
 		hookErrorValue: &hook{2, 2, errorValue},
 
-		hookEnter: &hook{1, 1, enterPlace},
-		hookLeave: &hook{2, 2, leavePlace},
+		hookConvert: &hook{2, 2, convertUntyped},
+		hookPure:    &hook{1, 1, pure},
+		hookEnter:   &hook{1, 1, enterPlace},
+		hookLeave:   &hook{2, 2, leavePlace},
 	}
 	for name, f := range guarded() {
 		table[name] = f
@@ -344,6 +348,54 @@ func mismatch(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 		return nil, err
 	}
 	return nil, typeError("%s", text)
+}
+
+// convertUntyped casts an untyped value to the type that a function's parameter has. The functions on dates, times and
+// durations of helium do not by themselves.
+func convertUntyped(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	s := args[1]
+	if s == nil || s.Len() != 1 {
+		return s, nil
+	}
+	if a, ok := s.Get(0).(xpath3.AtomicValue); ok && a.TypeName != xpath3.TypeUntypedAtomic {
+		return s, nil
+	}
+	a, err := xpath3.AtomizeItem(s.Get(0))
+	if err != nil || a.TypeName != xpath3.TypeUntypedAtomic {
+		return s, nil // the function itself reports what is wrong
+	}
+	if len(a.StringVal()) > maxDigits {
+		return nil, xpathError(codeOverflow, "the text is too long to be read as such a value")
+	}
+	target, err := concatOperand(args[0])
+	if err != nil {
+		return nil, err
+	}
+	if a, err = xpath3.CastAtomic(a, target); err != nil {
+		return nil, err
+	}
+	return xpath3.ItemSlice{a}, nil
+}
+
+// pure fails when the result of a path has nodes and other items.
+func pure(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if err := b.Err(); err != nil {
+		return nil, err
+	}
+	s := args[0]
+	if s == nil {
+		return nil, nil
+	}
+	nodes := 0
+	for i := range s.Len() {
+		if _, ok := s.Get(i).(xpath3.NodeItem); ok {
+			nodes++
+		}
+	}
+	if nodes > 0 && nodes < s.Len() {
+		return nil, xpathError("XPTY0018", "a path selects both nodes and other items")
+	}
+	return s, nil
 }
 
 // enterPlace and leavePlace keep the stack of the expressions that are being evaluated in a traced evaluation. A catch

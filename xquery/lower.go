@@ -366,6 +366,9 @@ func (c *compiler) path(e *path) xpath3.Expr {
 		}
 		flush()
 		left = xpath3.PathStepExpr{Left: left, Right: c.body(p.expr)}
+		if list, ok := p.expr.(*sequenceOf); ok && len(list.items) > 1 {
+			left = hookCall(hookPure, left)
+		}
 	}
 	if left == nil || len(steps) > 0 {
 		flush()

@@ -36,8 +36,22 @@ func adapt(e *call, args []xpath3.Expr) []xpath3.Expr {
 		return []xpath3.Expr{xpath3.ContextItemExpr{}}
 	case len(args) == 2 && (local == "parse-json" || local == "json-to-xml") && e.args[0] != nil:
 		args[0] = hookCall(hookTree, args[0])
+	case len(args) > 0 && e.args[0] != nil:
+		if target := temporal(local); target != "" {
+			args[0] = hookCall(hookConvert, xpath3.LiteralExpr{Value: target}, args[0])
+		}
 	}
 	return args
+}
+
+// temporal is the type of the first parameter of a function on dates, times or durations, or nothing.
+func temporal(local string) string {
+	for _, suffix := range [...]string{"dateTime", "date", "time", "duration"} {
+		if strings.HasSuffix(local, "-from-"+suffix) || local == "format-"+suffix || local == "adjust-"+suffix+"-to-timezone" {
+			return "xs:" + suffix
+		}
+	}
+	return ""
 }
 
 // implicit are further functions that without an argument take the context item. They get it as an argument, because

@@ -34,7 +34,6 @@ type globalVariable struct {
 // collect finds the functions and variables of all modules, and clashes between them.
 func (c *compiler) collect() {
 	modules := append(c.module.libraries[:len(c.module.libraries):len(c.module.libraries)], c.module)
-	c.lazy = len(modules) > 1 || len(c.module.functions) > 0
 	c.user = make(map[functionKey]*declared)
 	seen := make(map[name]bool)
 	for _, m := range modules {
@@ -81,8 +80,8 @@ func (m *module) sees(other *module, private bool) bool {
 	return other.uri != "" && m.uri == other.uri
 }
 
-// enterModule puts the variables that a module sees into scope, those of its own only up to the given one.
-func (c *compiler) enterModule(m *module, until *clause) {
+// enterModule puts the variables that a module sees into scope.
+func (c *compiler) enterModule(m *module) {
 	c.current = m
 	c.scope = c.scope[:0]
 	if m == c.module {
@@ -91,9 +90,6 @@ func (c *compiler) enterModule(m *module, until *clause) {
 		}
 	}
 	for _, g := range c.globals {
-		if g.clause == until {
-			continue
-		}
 		if m.sees(g.module, g.private) {
 			c.scope = append(c.scope, binding{name: g.variable, global: g.index + 1})
 		}
@@ -109,7 +105,7 @@ func (c *compiler) lazyProgram() xpath3.Expr {
 	for _, g := range c.globals {
 		definitions = append(definitions, c.global(g))
 	}
-	c.enterModule(c.module, nil)
+	c.enterModule(c.module)
 	body := c.withContext(c.expr(c.module.body))
 	if len(definitions) == 0 {
 		return body
@@ -120,7 +116,7 @@ func (c *compiler) lazyProgram() xpath3.Expr {
 
 // userFunction compiles a function. helium converts its arguments by what userCalls says of their types.
 func (c *compiler) userFunction(d *declared) xpath3.Expr {
-	c.enterModule(d.module, nil)
+	c.enterModule(d.module)
 	f := xpath3.InlineFunctionExpr{ReturnType: d.returns, Params: make([]xpath3.FunctionParam, len(d.params))}
 	for i, p := range d.params {
 		f.Params[i] = xpath3.FunctionParam{Name: c.bind(p.name)}
@@ -131,7 +127,7 @@ func (c *compiler) userFunction(d *declared) xpath3.Expr {
 
 // global compiles the value of a variable into a function without parameters. Its focus is that of the query.
 func (c *compiler) global(g *globalVariable) xpath3.Expr {
-	c.enterModule(g.module, g.clause)
+	c.enterModule(g.module)
 	var s stream
 	key := variableKey(g.variable)
 	supplied := xpath3.VariableExpr{Name: key}
@@ -195,7 +191,7 @@ func (c *compiler) withContext(body xpath3.Expr) xpath3.Expr {
 			})
 		}
 		if m.context.expr != nil {
-			c.enterModule(m, nil)
+			c.enterModule(m)
 			given := c.expr(m.context.expr)
 			if m.context.external {
 				value = xpath3.IfExpr{Cond: hookCall(hookHasFocus), Then: value, Else: given}

@@ -265,7 +265,8 @@ func (p *parser) groupBy() clause {
 	}
 }
 
-// annotations reads any number of annotations.
+// annotations reads any number of annotations. The code is that of a visibility that is declared twice, empty if it may
+// be.
 func (p *parser) annotations(duplicate string) (private bool) {
 	visible := 0
 	for p.accept("%") {
@@ -276,7 +277,7 @@ func (p *parser) annotations(duplicate string) (private bool) {
 		n := p.resolve(p.take(), namespaceXQuery)
 		switch {
 		case n.uri == namespaceXQuery && (n.local == "private" || n.local == "public"):
-			if visible++; visible > 1 {
+			if visible++; visible > 1 && duplicate != "" {
 				panic(fail(duplicate, t.start, "the visibility is declared twice"))
 			}
 			private = n.local == "private"

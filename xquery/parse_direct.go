@@ -191,7 +191,8 @@ func (p *parser) declareAhead() {
 		if end < 0 {
 			return
 		}
-		raw := l.text[l.pos+1 : end-1]
+		quote := l.text[l.pos : l.pos+1]
+		raw := undoubled.Replace(strings.ReplaceAll(l.text[l.pos+1:end-1], quote+quote, quote))
 		l.pos = end
 		if t.kind == tokenQName && t.prefix == "xmlns" {
 			p.declareLocal(t.value, raw)
@@ -200,6 +201,9 @@ func (p *parser) declareAhead() {
 		}
 	}
 }
+
+// undoubled replaces the braces that are doubled in attributes.
+var undoubled = strings.NewReplacer("{{", "{", "}}", "}")
 
 func (p *parser) declareLocal(prefix, raw string) {
 	uri, code := expandReferences(raw)

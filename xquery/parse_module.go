@@ -190,6 +190,9 @@ func (p *parser) declareFunction(private bool) {
 		p.unexpected("expected the function's name")
 	}
 	f := &userFunction{inlineFunction: inlineFunction{offset: at}, name: p.functionName(p.take()), private: private}
+	if !p.isSymbol(0, "(") {
+		p.unexpected("expected \"(\" after the function's name")
+	}
 	switch {
 	case f.name.uri == "":
 		panic(fail("XQST0060", t.start, "the function %s must be in a namespace", f.name))

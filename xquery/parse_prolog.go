@@ -323,10 +323,10 @@ func (p *parser) declareBase() {
 
 // absolute resolves a URI against the base URI of the module.
 func (m *module) absolute(uri string) string {
-	if m.baseURI == "" || uri == "" {
-		if uri == "" {
-			return m.baseURI
-		}
+	switch {
+	case uri == "":
+		return m.baseURI
+	case m.baseURI == "" || hasScheme(uri):
 		return uri
 	}
 	base, err := url.Parse(m.baseURI)
@@ -338,4 +338,18 @@ func (m *module) absolute(uri string) string {
 		return uri
 	}
 	return base.ResolveReference(ref).String()
+}
+
+// hasScheme reports whether a URI is absolute. It is taken as it is then, whatever is in it.
+func hasScheme(uri string) bool {
+	for i := range len(uri) {
+		switch c := uri[i] | 0x20; {
+		case uri[i] == ':':
+			return i > 0
+		case c >= 'a' && c <= 'z', i > 0 && (isDigit(uri[i]) || uri[i] == '+' || uri[i] == '-' || uri[i] == '.'):
+		default:
+			return false
+		}
+	}
+	return false
 }

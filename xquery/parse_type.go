@@ -1,6 +1,8 @@
 package xquery
 
 import (
+	"strings"
+
 	"github.com/lestrrat-go/helium/xpath3"
 )
 
@@ -35,7 +37,7 @@ func (p *parser) itemType() xpath3.NodeTest {
 		return inner
 	}
 	if t.kind == tokenSymbol && t.value == "%" {
-		p.annotations("XQST0106")
+		p.annotations("")
 		if t = p.peek(0); t.kind != tokenName || t.value != "function" || !p.isSymbol(1, "(") {
 			p.unexpected("expected a function test after the annotation")
 		}
@@ -127,7 +129,11 @@ func (p *parser) kindTest() xpath3.NodeTest {
 	case "processing-instruction":
 		pi := xpath3.PITest{}
 		if k := p.peek(0).kind; k == tokenString || k == tokenName {
-			pi.Target = p.take().value
+			t := p.take()
+			pi.Target = strings.Join(strings.Fields(t.value), " ")
+			if nameLength(pi.Target) != len(pi.Target) || pi.Target == "" {
+				panic(fail(codeType, t.start, "%q is not the target of a processing instruction", t.value))
+			}
 		}
 		test = pi
 	case "element":
