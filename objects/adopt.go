@@ -3,12 +3,12 @@ package objects
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"clacks"
 	"clacks/backends"
 	"clacks/internal/dn"
-	"clacks/internal/store"
 	"clacks/mapping"
 )
 
@@ -32,7 +32,8 @@ func (s *Service) adopt(ctx context.Context, cat *catalogue, id string, wanted w
 			continue
 		}
 		if base, extensions, ok := cat.set.Identify(name, entry); ok {
-			return s.takeIn(ctx, cat, &row{uuid: strings.ToLower(entry.UUID), dn: entry.DN, typ: base, extensions: extensions}, wanted)
+			found := &row{uuid: strings.ToLower(entry.UUID), dn: entry.DN, typ: base, extensions: extensions}
+			return s.takeIn(ctx, cat, nil, found, wanted)
 		}
 	}
 	return nil, notFound(id)
@@ -61,121 +62,190 @@ func (s *Service) reopen(ctx context.Context, cat *catalogue, r *row, wanted wan
 	if !ok {
 		return nil, notFound(r.dn)
 	}
-	if dn.Equal(entry.DN, r.dn) && base == r.typ && encodeExtensions(extensions) == encodeExtensions(r.extensions) {
+	if dn.Equal(entry.DN, r.dn) && base == r.typ && slices.Equal(extensions, r.extensions) {
 		// Between our two looks it became what the index says: another commit was under way.
-		return nil, clacks.E(clacks.Unavailable, "objects.open", "%s is being changed", r.dn)
+		return nil, beingChanged(r.dn)
 	}
-	found := *r
-	found.keys = cloneKeys(r.keys)
-	found.dn, found.typ, found.extensions = entry.DN, base, extensions
-	return s.takeIn(ctx, cat, &found, wanted)
+	found := &row{uuid: r.uuid, dn: entry.DN, typ: base, extensions: extensions}
+	return s.takeIn(ctx, cat, r, found, wanted)
 }
 
-// takeIn loads an object by a row that is not in the index and writes it there. While another operation holds the object
-// it is not taken in: what the directory shows may be half of a commit.
-func (s *Service) takeIn(ctx context.Context, cat *catalogue, r *row, wanted wanter) (*loaded, error) {
-	if r.extensions = known(cat, r.typ, r.extensions); r.keys == nil {
-		r.keys = map[string]any{}
-	}
-	var err error
-	if r.dnKey, err = dn.Key(r.dn); err != nil {
-		return nil, err
-	}
-	r.parentKey = dn.Parent(r.dnKey)
-	whole, err := s.load(ctx, cat, r, wantsToWrite)
+func beingChanged(name string) error {
+	return clacks.E(clacks.Unavailable, "objects.open", "%s is being changed", name)
+}
+
+// takeIn brings the index up to what a directory has: old is the row of the object, nil when there is none. It is a commit
+// as any other, with rows and an event of external origin, and without steps. What the directory shows may be half of
+// another commit: while one holds the object it is not taken in, and once it is held here it is looked at again.
+func (s *Service) takeIn(ctx context.Context, cat *catalogue, old, found *row, wanted wanter) (*loaded, error) {
+	e, err := s.adoption(ctx, cat, old, found)
 	if err != nil {
 		return nil, err
 	}
-	if whole == nil {
-		return nil, notFound(r.dn)
-	}
-	c, err := s.indexChange(whole)
+	p, err := s.planAdoption(cat, e)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.writeAdopted(ctx, c); err != nil {
+	if err := s.giveUpName(ctx, cat, p, e); err != nil {
 		return nil, err
 	}
-	s.rows.drop(r)
-	fresh, err := s.find(ctx, r.uuid, true)
+	if len(p.plan.Rows) > 0 {
+		if _, err := s.commit(ctx, p.finish(Result{UUID: found.uuid})); err != nil {
+			return nil, notAdopted(err, old, found)
+		}
+	}
+	fresh, err := s.find(ctx, found.uuid, true)
 	if err != nil {
 		return nil, err
 	}
 	if fresh == nil {
-		return nil, notFound(r.dn)
+		return nil, notFound(found.dn)
 	}
 	l, err := s.load(ctx, cat, fresh, wanted)
 	if err == nil && l == nil {
-		err = notFound(r.dn)
+		err = beingChanged(fresh.dn)
 	}
 	return l, err
 }
 
-// known drops extensions that do not exist (any more).
-func known(cat *catalogue, base string, extensions []string) []string {
-	if _, err := cat.set.Shape(base, extensions); err == nil {
-		return extensions
+// notAdopted is the answer when another operation holds the object: one that is being made is not there yet.
+func notAdopted(err error, old, found *row) error {
+	var a *again
+	if !errors.As(err, &a) {
+		return err
+	}
+	if old == nil {
+		return notFound(found.dn)
+	}
+	return beingChanged(found.dn)
+}
+
+// adoption is the edit that makes the index hold what the directory has.
+func (s *Service) adoption(ctx context.Context, cat *catalogue, old, found *row) (*edit, error) {
+	if _, err := cat.set.Shape(found.typ, found.extensions); err != nil {
+		found.extensions = nil // extensions that do not exist (any more)
+	}
+	whole, err := s.load(ctx, cat, found, wantsToWrite)
+	if err != nil {
+		return nil, err
+	}
+	if whole == nil {
+		return nil, notFound(found.dn)
+	}
+	e := &edit{kind: changeCreate, row: old, shape: whole.shape, final: &whole.object, after: &whole.object, name: found.dn, whole: whole.entries}
+	if old == nil {
+		return e, nil
+	}
+	if e.before, err = s.indexed(ctx, cat, old); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(missingText(found.extensions, old.extensions)) > 0:
+		e.kind = changeExtend
+	case len(missingText(old.extensions, found.extensions)) > 0:
+		e.kind = changeRetract
+	default:
+		e.kind = changeUpdate
+	}
+	return e, nil
+}
+
+// indexed is an object as the index has it.
+func (s *Service) indexed(ctx context.Context, cat *catalogue, r *row) (*loaded, error) {
+	shape, err := cat.set.Shape(r.typ, r.extensions)
+	if err != nil {
+		return nil, err
+	}
+	l := &loaded{row: r, shape: shape, object: mapping.Object{UUID: r.uuid, DN: r.dn, Type: r.typ, Extensions: r.extensions}}
+	err = s.db.Query(ctx, `SELECT document FROM clacks_objects WHERE uuid = ?`, []any{r.uuid}, func(scan func(...any) error) error {
+		var text string
+		if err := scan(&text); err != nil {
+			return err
+		}
+		l.object.Values, err = decodeDocument(shape, []byte(text), nil)
+		return err
+	})
+	return l, err
+}
+
+func (s *Service) planAdoption(cat *catalogue, e *edit) (*planner, error) {
+	p := s.newPlanner(cat, "")
+	p.plan.verify = func(ctx context.Context) error { return s.stillThere(ctx, cat, e) }
+	keys := map[string]any{}
+	for _, source := range e.shape.Sources() {
+		if entry := e.whole[source.ID]; entry != nil && source.Kind == backends.Table && entry.Key != nil {
+			keys[source.ID] = entry.Key
+		}
+	}
+	if e.row != nil {
+		p.plan.touched = append(p.plan.touched, e.row)
+	}
+	if err := p.row(e, keys); err != nil {
+		return nil, err
+	}
+	p.events(e)
+	p.plan.Events[0].Origin = "external"
+	c := &p.plan.Rows[0]
+	c.Reserve = uniques(e.shape, e.final)
+	if e.before != nil {
+		c.Release = slices.DeleteFunc(uniques(e.before.shape, &e.before.object), func(u uniqueValue) bool { return slices.Contains(c.Reserve, u) })
+	}
+	if source := e.tree(); source != nil && e.whole[source.ID] != nil {
+		c.Guards.Versions = map[string]string{source.Backend: e.whole[source.ID].Version}
+	}
+	return p, nil
+}
+
+// stillThere looks again at what is to be taken in, when nobody else here can change it.
+func (s *Service) stillThere(ctx context.Context, cat *catalogue, e *edit) error {
+	now, err := s.load(ctx, cat, &row{uuid: e.final.UUID, dn: e.name, typ: e.final.Type, extensions: e.final.Extensions}, wantsToWrite)
+	if err != nil {
+		return err
+	}
+	if now == nil {
+		return beingChanged(e.name)
+	}
+	for id, entry := range now.entries {
+		then := e.whole[id]
+		if then == nil || then.Version != entry.Version || len(changed(e.shape, e.final, &now.object)) > 0 {
+			return beingChanged(e.name)
+		}
 	}
 	return nil
 }
 
-// indexChange is the row of an object as it was loaded, for the index.
-func (s *Service) indexChange(l *loaded) (*rowChange, error) {
-	for _, source := range l.shape.Sources() {
-		if entry := l.entries[source.ID]; entry != nil && source.Kind == backends.Table && entry.Key != nil {
-			l.row.keys[source.ID] = entry.Key
-		}
+// adopting marks the context of an adoption inside of another.
+type adopting struct{}
+
+// giveUpName removes from the index the object that had the name before, when its directory has it no more; one that it
+// has under another name is taken in under that.
+func (s *Service) giveUpName(ctx context.Context, cat *catalogue, p *planner, e *edit) error {
+	former, err := s.find(ctx, e.name, true)
+	if err != nil || former == nil || former.uuid == e.final.UUID {
+		return err
 	}
-	text, err := document(l.shape, l.object.Values)
+	if ctx.Value(adopting{}) != nil {
+		return beingChanged(e.name) // names that were passed on in a chain, perhaps in a circle
+	}
+	_, err = s.reopen(context.WithValue(ctx, adopting{}, true), cat, former, wantsToWrite)
+	if !clacks.IsKind(err, clacks.NotFound) {
+		return err
+	}
+	gone, err := s.indexed(ctx, cat, former)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &rowChange{
-		Op: rowInsert, UUID: l.row.uuid, DN: l.row.dn, DNKey: l.row.dnKey, Type: l.row.typ, Extensions: l.row.extensions,
-		Old: l.row.version, Version: l.row.version + 1, Modified: s.now().UnixMilli(), Document: text,
-		Guards: l.row.guards, Keys: encodeKeys(l.row.keys), Add: indexValues(l.shape, &l.object),
-		Reserve: uniques(l.shape, &l.object),
-	}, nil
-}
-
-// adoption is the operation that holds an object while it is taken into the index.
-const adoption = "adoption"
-
-// writeAdopted puts an object into the index in place of what the index had of it and of its name. Unique values that
-// another object has stay with that one.
-func (s *Service) writeAdopted(ctx context.Context, c *rowChange) error {
-	statements := []store.Statement{
-		{SQL: `INSERT INTO clacks_locks (uuid, operation) VALUES (?, ?)`, Args: []any{c.UUID, adoption + "-" + c.UUID}},
-		unchangedStatement(c),
-		{SQL: `DELETE FROM clacks_values WHERE uuid IN (SELECT uuid FROM clacks_objects WHERE uuid = ? OR dn_key = ?)`, Args: []any{c.UUID, c.DNKey}},
-		{SQL: `DELETE FROM clacks_unique WHERE uuid IN (SELECT uuid FROM clacks_objects WHERE uuid = ? OR dn_key = ?)`, Args: []any{c.UUID, c.DNKey}},
-		{SQL: `DELETE FROM clacks_objects WHERE uuid = ? OR dn_key = ?`, Args: []any{c.UUID, c.DNKey}},
+	removal := &edit{kind: changeRemove, row: former, before: gone, shape: gone.shape, name: former.dn}
+	p.plan.touched = append(p.plan.touched, former)
+	if err := p.row(removal, nil); err != nil {
+		return err
 	}
-	statements = append(statements, c.statements()...)
-	statements = append(statements, c.reserveStatements()...)
-	statements = append(statements, store.Statement{
-		SQL: `DELETE FROM clacks_locks WHERE uuid = ?`, Args: []any{c.UUID},
-	})
-	_, err := s.db.Exec(ctx, statements...)
-	var constraint *store.ConstraintError
-	var rows *store.RowsError
-	switch {
-	case errors.As(err, &rows):
-		return nil // somebody else has put it there
-	case errors.As(err, &constraint) && c.Old == 0:
-		return notFound(c.DN) // it is being created
-	case errors.As(err, &constraint):
-		return clacks.E(clacks.Unavailable, "objects.adopt", "%s is being changed", c.DN)
-	}
-	return err
-}
-
-// unchangedStatement fails when the object's row is another than the one that the adoption began with.
-func unchangedStatement(c *rowChange) store.Statement {
-	if c.Old == 0 {
-		return store.Statement{SQL: `SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM clacks_objects WHERE uuid = ?)`, Args: []any{c.UUID}, Rows: 1}
-	}
-	return store.Statement{SQL: `SELECT 1 FROM clacks_objects WHERE uuid = ? AND version = ?`, Args: []any{c.UUID, c.Old}, Rows: 1}
+	p.events(removal)
+	n := len(p.plan.Events)
+	p.plan.Events[n-1].Origin = "external"
+	slices.Reverse(p.plan.Events) // the name is free before it is taken
+	slices.Reverse(p.plan.Rows)
+	return nil
 }
 
 // trees are the names of the backends that are directories.

@@ -111,10 +111,12 @@ func (s *Service) identify(cat *catalogue, backend string, entry *backends.Entry
 	if !ok {
 		return nil
 	}
-	extensions = known(cat, base, extensions)
 	shape, err := cat.set.Shape(base, extensions)
 	if err != nil {
-		return nil
+		extensions = nil // extensions that do not exist (any more)
+		if shape, err = cat.set.Shape(base, nil); err != nil {
+			return nil
+		}
 	}
 	key, err := dn.Key(entry.DN)
 	if err != nil || entry.UUID == "" {
@@ -152,13 +154,33 @@ func (s *Service) takeBatch(ctx context.Context, batch []*loaded) error {
 	return internal(failpoint.Hit("index/after-batch"))
 }
 
+// indexChange is the row of an object as it was loaded, for a first index.
+func (s *Service) indexChange(l *loaded) (*rowChange, error) {
+	for _, source := range l.shape.Sources() {
+		if entry := l.entries[source.ID]; entry != nil && source.Kind == backends.Table && entry.Key != nil {
+			l.row.keys[source.ID] = entry.Key
+		}
+	}
+	text, err := document(l.shape, l.object.Values)
+	if err != nil {
+		return nil, err
+	}
+	return &rowChange{
+		Op: rowInsert, UUID: l.row.uuid, DN: l.row.dn, DNKey: l.row.dnKey, Type: l.row.typ, Extensions: l.row.extensions,
+		Version: 1, Modified: s.now().UnixMilli(), Document: text, Guards: l.row.guards, Keys: encodeKeys(l.row.keys),
+		Add: indexValues(l.shape, &l.object), Reserve: uniques(l.shape, &l.object),
+	}, nil
+}
+
 // buildStatements are those of an insert that leaves alone what is there.
 func (c *rowChange) buildStatements() []store.Statement {
+	reserve := c.reserveStatements()
+	c.Reserve = nil
 	list := c.statements()
 	for i := range list {
 		list[i].SQL += ` ON CONFLICT DO NOTHING`
 	}
-	return append(list, c.reserveStatements()...)
+	return append(list, reserve...)
 }
 
 // readTables reads the rows of a batch: one search a table instead of one read a row.

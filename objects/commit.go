@@ -45,6 +45,12 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 	// From here on the caller's patience no longer decides: a commit that is half done must come to its end.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.Commit)
 	defer cancel()
+	if p.verify != nil {
+		if err := p.verify(ctx); err != nil {
+			s.end(ctx, p.Operation, journal.Aborted, err)
+			return nil, err
+		}
+	}
 	x := &execution{plan: p, versions: map[string]string{}, results: make([]backends.Result, len(p.Steps))}
 	if err := s.openTransaction(ctx, x); err != nil {
 		return nil, s.abort(ctx, x, err)

@@ -94,7 +94,7 @@ func indexValues(shape *mapping.Shape, object *mapping.Object) []indexValue {
 			continue
 		}
 		for _, v := range list {
-			if _, binary := v.([]byte); !binary {
+			if _, binary := v.([]byte); !binary && sizeOf(v) <= maxIndexed {
 				rows = append(rows, indexValue{name, indexKey(a, v)})
 			}
 		}
@@ -201,7 +201,7 @@ keys = ? WHERE uuid = ? AND version = ?`,
 			Args: []any{u.Type, u.Attribute, u.Key, c.UUID},
 		})
 	}
-	return list
+	return append(list, c.reserveStatements()...)
 }
 
 // reserveStatements take the unique values of an object that was there before the index; those of others stay theirs.

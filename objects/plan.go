@@ -33,9 +33,10 @@ type plan struct {
 	secrets secrets
 	fields  map[string]map[string]string // Source.ID -> backend attribute -> object attribute, for messages
 	touched []*row
-	version string // what the client demanded
-	hash    string
-	key     string // the idempotency key
+	// verify, when set, is asked once the objects are locked: its error aborts the commit.
+	verify func(ctx context.Context) error
+	hash   string
+	key    string // the idempotency key
 }
 
 // planner collects the plan of one commit.

@@ -263,7 +263,7 @@ func (r *request) follow(ctx context.Context, p *planner, e *edit, c *consequenc
 	for _, child := range c.children {
 		edits[child.row.uuid] = child
 	}
-	if len(c.children) > 0 {
+	if e.renamed() { // also without children: one may be made before the commit transaction opens
 		key, err := dn.Key(e.name)
 		if err != nil {
 			return err

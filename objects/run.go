@@ -95,7 +95,7 @@ func (s *Service) try(ctx context.Context, r *request, build func(ctx context.Co
 		result := p.Result // nothing changes: there is nothing to write and no event
 		return &result, nil
 	}
-	p.version, p.hash = r.write.Version, r.hash
+	p.hash = r.hash
 	if r.hash != "" {
 		p.key = r.key()
 	}
