@@ -80,6 +80,7 @@ func (c *compiler) pieces(content []expr, args []xpath3.Expr) ([]piece, []xpath3
 			all = append(all, piece{literal: true, text: e.text})
 		case *enclosedExpr:
 			_, fresh := e.body.(*constructor)
+			fresh = fresh && c.current.preserve // else the copy would have fewer namespaces
 			all = append(all, piece{fresh: fresh})
 			args = append(args, c.expr(e.body))
 		default:

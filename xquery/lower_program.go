@@ -80,8 +80,8 @@ func (m *module) sees(other *module, private bool) bool {
 	return other.uri != "" && m.uri == other.uri
 }
 
-// enterModule puts the variables that a module sees into scope.
-func (c *compiler) enterModule(m *module) {
+// enterModule puts the variables that a module sees into scope, except the one whose value is compiled.
+func (c *compiler) enterModule(m *module, but *clause) {
 	c.current = m
 	c.scope = c.scope[:0]
 	if m == c.module {
@@ -90,7 +90,7 @@ func (c *compiler) enterModule(m *module) {
 		}
 	}
 	for _, g := range c.globals {
-		if m.sees(g.module, g.private) {
+		if g.clause != but && m.sees(g.module, g.private) {
 			c.scope = append(c.scope, binding{name: g.variable, global: g.index + 1})
 		}
 	}
@@ -105,7 +105,7 @@ func (c *compiler) lazyProgram() xpath3.Expr {
 	for _, g := range c.globals {
 		definitions = append(definitions, c.global(g))
 	}
-	c.enterModule(c.module)
+	c.enterModule(c.module, nil)
 	body := c.withContext(c.expr(c.module.body))
 	if len(definitions) == 0 {
 		return body
@@ -116,7 +116,7 @@ func (c *compiler) lazyProgram() xpath3.Expr {
 
 // userFunction compiles a function. helium converts its arguments by what userCalls says of their types.
 func (c *compiler) userFunction(d *declared) xpath3.Expr {
-	c.enterModule(d.module)
+	c.enterModule(d.module, nil)
 	f := xpath3.InlineFunctionExpr{ReturnType: d.returns, Params: make([]xpath3.FunctionParam, len(d.params))}
 	for i, p := range d.params {
 		f.Params[i] = xpath3.FunctionParam{Name: c.bind(p.name)}
@@ -127,7 +127,7 @@ func (c *compiler) userFunction(d *declared) xpath3.Expr {
 
 // global compiles the value of a variable into a function without parameters. Its focus is that of the query.
 func (c *compiler) global(g *globalVariable) xpath3.Expr {
-	c.enterModule(g.module)
+	c.enterModule(g.module, g.clause)
 	var s stream
 	key := variableKey(g.variable)
 	supplied := xpath3.VariableExpr{Name: key}
@@ -191,7 +191,7 @@ func (c *compiler) withContext(body xpath3.Expr) xpath3.Expr {
 			})
 		}
 		if m.context.expr != nil {
-			c.enterModule(m)
+			c.enterModule(m, nil)
 			given := c.expr(m.context.expr)
 			if m.context.external {
 				value = xpath3.IfExpr{Cond: hookCall(hookHasFocus), Then: value, Else: given}

@@ -18,7 +18,7 @@ var serializationParameters = map[string]bool{
 	"doctype-system": true, "encoding": true, "escape-uri-attributes": true, "html-version": true,
 	"include-content-type": true, "indent": true, "item-separator": true, "json-node-output-method": true,
 	"media-type": true, "method": true, "normalization-form": true, "omit-xml-declaration": true, "standalone": true,
-	"suppress-indentation": true, "undeclare-prefixes": true, "use-character-maps": true, "version": true,
+	"suppress-indentation": true, "undeclare-prefixes": true, "version": true,
 	"parameter-document": true,
 }
 
