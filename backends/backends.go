@@ -188,6 +188,15 @@ type Joiner interface {
 	Statements(c Change) ([]store.Statement, error)
 }
 
+// Normalizer is implemented by backends that keep some values in another form than they are given: numeric(8,2), inet or
+// jsonb in a table. Who compares what was written with what is read writes what Normalize returns.
+type Normalizer interface {
+	// Normalize is the change with the values that it adds in the form in which Read will return them. The change itself
+	// stays as it is. It writes nothing: clacks.Invalid says which value the store cannot hold, clacks.Unavailable that it
+	// cannot be asked.
+	Normalize(ctx context.Context, c Change) (Change, error)
+}
+
 // Binder is implemented by backends that hold passwords.
 type Binder interface {
 	// Bind checks the password of the entry named dn: nil, clacks.Unauthenticated, or clacks.Unavailable. An empty

@@ -65,6 +65,7 @@ func (p *planner) add(ctx context.Context, e *edit) error {
 		p.plan.touched = append(p.plan.touched, e.row)
 	}
 	var err error
+	planned := len(p.plan.Steps)
 	switch {
 	case e.kind == changeCreate:
 		keys, err = p.create(ctx, e)
@@ -76,12 +77,32 @@ func (p *planner) add(ctx context.Context, e *edit) error {
 	if err != nil {
 		return err
 	}
+	if err := p.normalize(ctx, p.plan.Steps[planned:]); err != nil {
+		return err
+	}
 	if err := p.row(e, keys); err != nil {
 		return err
 	}
 	p.events(e)
 	if e.final != nil {
 		p.reserve(e)
+	}
+	return nil
+}
+
+// normalize gives the values of steps the form in which their backends keep them: the journal compares what a step wrote
+// with what is read.
+func (p *planner) normalize(ctx context.Context, steps []journal.Step) error {
+	for i := range steps {
+		step := &steps[i]
+		normalizer, ok := p.s.backends[step.Backend].(backends.Normalizer)
+		if !ok {
+			continue
+		}
+		var err error
+		if step.Change, err = normalizer.Normalize(ctx, step.Change); err != nil {
+			return p.s.inFields(p.plan, step, err)
+		}
 	}
 	return nil
 }
@@ -231,6 +252,7 @@ func (p *planner) updateEntry(ctx context.Context, e *edit, state *mapping.Entry
 				Op: backends.OpRename, Ref: backends.Ref{DN: e.row.dn, UUID: uuid}, To: backends.Ref{DN: name, UUID: uuid}, Guard: guard,
 			})
 			values = afterRename(values, e.row.dn, name)
+			p.plan.Steps[len(p.plan.Steps)-1].Restore = difference(afterRename(values, name, e.row.dn), entry.Values)
 			guard.Version = "" // it is the one after the rename, known when that is done
 		}
 	}

@@ -6,6 +6,7 @@
 //	  -> catalogue.go: names -> columns of the database's own catalogue; what is not there is clacks.Invalid
 //	  -> values.go: Go values <-> what the column's type takes
 //	  -> change.go, row.go, search.go, filter.go: statements with quoted names and every value as a parameter
+//	  -> normalize.go: values in the form in which the database keeps them
 //	  -> store: one round trip on PostgreSQL
 //	  -> errors.go: row counts and constraints -> NotFound, Conflict, NotUnique, InUse, Invalid with the attribute
 //
@@ -20,15 +21,16 @@ import (
 	"clacks/internal/store"
 )
 
-// Backend implements backends.Backend, backends.Joiner and Describe. It is safe for concurrent use.
+// Backend implements backends.Backend, backends.Joiner, backends.Normalizer and Describe. It is safe for concurrent use.
 type Backend struct {
 	db     *store.DB
 	tables catalogue
 }
 
 var (
-	_ backends.Backend = (*Backend)(nil)
-	_ backends.Joiner  = (*Backend)(nil)
+	_ backends.Backend    = (*Backend)(nil)
+	_ backends.Joiner     = (*Backend)(nil)
+	_ backends.Normalizer = (*Backend)(nil)
 )
 
 // New is the backend of the tables in db, which Close closes.

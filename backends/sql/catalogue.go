@@ -33,7 +33,7 @@ type Column struct {
 	MaxLength int  // in characters; 0 for no limit
 
 	kind   kind
-	bits   int // of an integer
+	bits   int // of a number
 	quoted string
 }
 
@@ -213,8 +213,10 @@ func postgresKind(typeName string) (kind, int) {
 		return kindInteger, 32
 	case "int8":
 		return kindInteger, 64
-	case "float4", "float8":
-		return kindFloat, 0
+	case "float4":
+		return kindFloat, 32
+	case "float8":
+		return kindFloat, 64
 	case "bool":
 		return kindBool, 0
 	case "timestamp", "timestamptz":

@@ -96,9 +96,10 @@ func (b *Backend) selectList(ctx context.Context, t *target, want []string) (*se
 	return list, nil
 }
 
-// readable reads a column: as its own type, or as text where Go has none for it.
+// readable reads a column: as its own type, or as text where Go has none for it, or where Go's is wider and would show more
+// digits than were written.
 func (b *Backend) readable(c *Column) string {
-	if c.kind == kindOther || c.kind == kindIncomparable || !b.postgres() && (c.kind == kindTime || c.kind == kindDate) {
+	if c.kind == kindOther || c.kind == kindIncomparable || c.kind == kindFloat && c.bits == 32 || !b.postgres() && (c.kind == kindTime || c.kind == kindDate) {
 		return "CAST(" + c.quoted + " AS TEXT)"
 	}
 	return c.quoted
@@ -107,25 +108,26 @@ func (b *Backend) readable(c *Column) string {
 // childArray collects the values of a child column into one JSON array, so that a row and its children are read at once.
 func (b *Backend) childArray(t *target, p place) string {
 	column, aggregate := "c."+p.column.quoted, "json_group_array("
-	asText := "CAST(" + column + " AS TEXT)"
 	if b.postgres() {
 		aggregate = "json_agg("
-		switch p.column.kind {
-		case kindBytes:
-			asText = "encode(" + column + ", 'hex')"
-		case kindTime:
-			asText = "to_char(" + column + atUTC(p.column) + `, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
-		}
-	} else {
-		switch p.column.kind {
-		case kindBytes:
-			asText = "hex(" + column + ")"
-		case kindFloat:
-			asText = "printf('%!.17g', " + column + ")"
-		}
 	}
-	return "(SELECT " + aggregate + asText + ") FROM " + p.child.table.quoted + " c WHERE c." + p.child.owner.quoted + " = " +
+	return "(SELECT " + aggregate + b.asText(p.column, column) + ") FROM " + p.child.table.quoted + " c WHERE c." + p.child.owner.quoted + " = " +
 		t.table.quoted + "." + t.key.quoted + " AND " + column + " IS NOT NULL)"
+}
+
+// asText is an expression of a column's type as the text that fromJSON takes.
+func (b *Backend) asText(c *Column, expression string) string {
+	switch {
+	case b.postgres() && c.kind == kindBytes:
+		return "encode(" + expression + ", 'hex')"
+	case b.postgres() && c.kind == kindTime:
+		return "to_char(" + expression + atUTC(c) + `, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+	case !b.postgres() && c.kind == kindBytes:
+		return "hex(" + expression + ")"
+	case !b.postgres() && c.kind == kindFloat:
+		return "printf('%!.17g', " + expression + ")"
+	}
+	return "CAST(" + expression + " AS TEXT)"
 }
 
 // atUTC makes a timestamp with a time zone one of UTC, whatever the session's zone is.
