@@ -3,6 +3,7 @@ package xquery
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/lestrrat-go/helium/xpath3"
@@ -21,6 +22,7 @@ type Query struct {
 	// clocked says that the query can ask for the current time, so that the evaluation's clock must be set.
 	clocked    bool
 	effects    []string
+	uses       Uses
 	namespaces map[string]string
 	functions  map[xpath3.QualifiedName]xpath3.Function
 
@@ -61,6 +63,7 @@ func Compile(source string, options Options) (*Query, error) {
 	q.effects = c.effectNames()
 	q.functions = c.functionTable()
 	q.namespaces = c.namespaceTable()
+	q.uses = c.usage()
 	q.constructions, q.statics = c.constructions, c.statics
 	q.plain = !c.prefixes && !c.lookups && len(c.externals) == 0 && len(c.user) == 0 && m.plain()
 	q.reads = sync.OnceValue(func() Paths { return analyse(q) })
@@ -112,6 +115,7 @@ type compiler struct {
 
 	// current is the module that is being compiled. user are the functions of all modules, defined those with a body in
 	// the order of the evaluation's table, globals the variables.
+	uses           []string // the external variables that are used
 	current        *module
 	forward        bool // variables are used before their declarations
 	user           map[functionKey]*declared
@@ -124,10 +128,11 @@ type compiler struct {
 
 // binding is a variable in scope.
 type binding struct {
-	name   name
-	helium string // its name in helium's tree
-	used   bool
-	global int // one more than the index of a variable of a prolog, if it is evaluated at its first use
+	name     name
+	helium   string // its name in helium's tree
+	used     bool
+	external string // its name in Input.Variables, if it is external
+	global   int    // one more than the index of a variable of a prolog, if it is evaluated at its first use
 }
 
 // compile compiles the prolog and the body.
@@ -150,9 +155,7 @@ func (c *compiler) compile() (tree xpath3.Expr, err error) {
 		c.collect()
 		return c.lazyProgram(), nil
 	}
-	for _, v := range c.options.Variables {
-		c.bind(name{local: v})
-	}
+	c.bindOptions()
 	if len(c.module.variables) == 0 {
 		return c.expr(c.module.body), nil
 	}
@@ -161,6 +164,14 @@ func (c *compiler) compile() (tree xpath3.Expr, err error) {
 		c.prologVariable(&s, &c.module.variables[i])
 	}
 	return s.build(c.expr(c.module.body)), nil
+}
+
+// bindOptions puts the external variables that need no declaration into scope.
+func (c *compiler) bindOptions() {
+	for _, v := range c.options.Variables {
+		c.bind(name{local: v})
+		c.scope[len(c.scope)-1].external = v
+	}
 }
 
 // prologVariable binds a variable of the prolog. An external one without a value of its own needs no clause: helium
@@ -178,8 +189,10 @@ func (c *compiler) prologVariable(s *stream, v *clause) {
 			Else: c.expr(v.expr),
 		}
 		s.let(c.bind(v.variable), value)
+		c.scope[len(c.scope)-1].external = key
 	default:
 		c.bind(v.variable)
+		c.scope[len(c.scope)-1].external = variableKey(v.variable)
 	}
 	c.declareType(s, v)
 }
@@ -212,6 +225,9 @@ func (c *compiler) variable(v *variable) xpath3.Expr {
 		b := &c.scope[i]
 		if b.name.local == v.name.local && b.name.uri == v.name.uri {
 			b.used = true
+			if b.external != "" && !slices.Contains(c.uses, b.external) {
+				c.uses = append(c.uses, b.external)
+			}
 			if b.global > 0 {
 				return hookCall(hookGlobal, integerOf(b.global-1+len(c.defined)))
 			}
@@ -299,4 +315,33 @@ func (c *compiler) effectNames() []string {
 // plain reports whether the module leaves the static context that helium sees as it is.
 func (m *module) plain() bool {
 	return m.collation == codepointCollation && m.baseURI == "" && len(m.formats) == 0
+}
+
+// Uses is what a query refers to.
+type Uses struct {
+	// Variables are the external variables, by the names that Input.Variables has, and Functions the external functions as
+	// "name#arity" or "Q{uri}name#arity", both sorted. A query that can look functions up by name counts as using all.
+	Variables, Functions []string
+	// XPath says that the query is an expression of XPath 3.1.
+	XPath bool
+}
+
+// Uses are the external variables and functions that the query refers to, and whether it is just XPath.
+func (q *Query) Uses() Uses {
+	u := q.uses
+	u.Variables, u.Functions = slices.Clone(u.Variables), slices.Clone(u.Functions)
+	return u
+}
+
+func (c *compiler) usage() Uses {
+	u := Uses{Variables: c.uses, XPath: !c.module.beyond}
+	slices.Sort(u.Variables)
+	for i := range c.options.Functions {
+		f := &c.options.Functions[i]
+		if _, used := c.externals[xpath3.QualifiedName{URI: f.Namespace, Name: f.Name}]; used || c.lookups {
+			u.Functions = append(u.Functions, variableKey(name{uri: f.Namespace, local: f.Name})+"#"+strconv.Itoa(f.Arity))
+		}
+	}
+	slices.Sort(u.Functions)
+	return u
 }

@@ -8,11 +8,11 @@
 //
 // # The language
 //
-// All of XPath 3.1; FLWOR expressions of "for" (with "at"), "let", "where", "order by" (stable, ascending, descending,
-// empty greatest and least, collations) and "return" in any order and at any depth, with declared types; and of the
-// prolog the version, namespaces, default element and function namespaces, default order, options and variables
-// (external ones with and without a default). The prefixes xml, xs, xsi, fn, math, map, array, err and local need no
-// declaration. Everything else of XQuery, constructors above all, is refused with XPST0003 and a message that names it.
+// All of XQuery 3.1 except its optional features that need a schema: the import of a schema is XQST0009, "validate" is
+// XQST0075, and there is no static typing beyond names. Library modules come from Options.Modules. The prefixes xml, xs,
+// xsi, fn, math, map, array, err and local need no declaration. Unknown pragmas and options are ignored, "ordered" and
+// "unordered" make no difference, and the construction mode is always "strip". The default collation, the base URI and the
+// decimal formats of a main module hold for its library modules, too.
 //
 // The implicit timezone is UTC, so that a query means the same on every machine. Names that a query uses are checked
 // when it is compiled: an undeclared variable is XPST0008, an unknown function or a wrong number of arguments XPST0017,
@@ -27,8 +27,9 @@
 //
 // # What a query cannot do
 //
-// A query reaches nothing but its input: fn:doc, fn:collection, fn:unparsed-text and their like raise the errors that
-// their specification gives for what is not available, and the environment is empty. What it takes is bounded: by
+// A query reaches nothing but its input: without a resolver of the input, fn:doc, fn:collection, fn:unparsed-text and
+// their like raise the errors that their specification gives for what is not available, and the environment is empty.
+// What it takes is bounded: by
 // MaxSource when it is compiled, by Limits when it is evaluated. An exceeded limit is XPDY0130, with ErrLimit in the
 // error's chain. Numbers have at most some 2,400 digits (FOAR0002 beyond).
 //
@@ -37,10 +38,13 @@
 // A source passes through these stages, each in files of its own:
 //
 //   - lexer.go and parse*.go read it, token by token on demand, into the syntax tree of syntax.go. Every node knows its
-//     offset, every name its namespace.
+//     offset, every name its namespace. The texts of library modules are appended to that of the main module, so that an
+//     offset is a place in any of them.
 //   - compile.go and lower*.go resolve variables and functions and turn the tree into helium's, which helium compiles.
-//     What XPath has no node for becomes a call of a hook (hooks.go, order.go): a function under a name that no source
-//     can write. An "order by", for one, is a loop over tuples that a hook has sorted.
+//     What XPath has no node for becomes a call of a hook (hooks.go): a function under a name that no source can write,
+//     with its arguments evaluated in place. The tuple stream of a FLWOR expression is made of helium's loops, and of
+//     hooks that sort (order.go), group (group.go) or cut (window.go) its tuples. Constructors become hooks that make
+//     nodes (construct.go, copy.go). lower_program.go says how functions and modules fit together.
 //   - evaluate.go runs that in a worker (worker.go), of which a query keeps a pool. helium asks its context for
 //     cancellation at every node and item; our context (limits.go) counts these questions, and that is the limit of
 //     steps. guards.go stands before helium's functions that could make much from little.

@@ -252,6 +252,10 @@ func refine(code, message string) string {
 		if strings.Contains(message, "cannot cast string to xs:QName") || strings.Contains(message, "xs:untypedAtomic to xs:QName") {
 			return "XPTY0117"
 		}
+	case "FOJS0005":
+		if strings.Contains(message, "must be") || strings.Contains(message, "must have") {
+			return codeType
+		}
 	case "FORG0001":
 		if m := farDate.FindStringSubmatch(message); m != nil {
 			return "FODT0001"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"clacks/xquery"
@@ -158,4 +159,54 @@ func ExampleError() {
 	var e *xquery.Error
 	fmt.Println(errors.As(err, &e), e.Code, e.Line, e.Column)
 	// Output: true FOAR0001 2 10
+}
+
+// A query imports library modules from where the program finds them.
+func ExampleOptions_modules() {
+	query := must(xquery.Compile(`
+		import module namespace m = "urn:example:math";
+		m:square(12)`, xquery.Options{
+		Modules: func(namespace string, _ []string) ([]xquery.Module, error) {
+			if namespace != "urn:example:math" {
+				return nil, errors.New("no such module")
+			}
+			return []xquery.Module{{File: "math.xqm", Source: `
+				module namespace m = "urn:example:math";
+				declare function m:square($x as xs:integer) as xs:integer { $x * $x };`}}, nil
+		},
+	}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{}))
+	fmt.Println(result.Item(0))
+	// Output: 144
+}
+
+// Documents come from where the program finds them.
+func ExampleInput_documents() {
+	query := must(xquery.Compile(`count(doc("http://example.org/library.xml")//*:book)`, xquery.Options{}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{
+		Documents: func(_ context.Context, _ string) (*xquery.Document, error) {
+			return xquery.ParseDocument([]byte(library), xquery.ParseLimits{})
+		},
+	}))
+	fmt.Println(result.Item(0))
+	// Output: 2
+}
+
+func ExampleSerialize() {
+	query := must(xquery.Compile(`
+		declare option output:method "json";
+		map { "title": "Notes", "year": 1843 }`, xquery.Options{
+		Namespaces: map[string]string{"output": "http://www.w3.org/2010/xslt-xquery-serialization"},
+	}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{}))
+	if err := xquery.Serialize(os.Stdout, result, query.Output()); err != nil {
+		panic(err)
+	}
+	// Output: {"title":"Notes","year":1843}
+}
+
+func ExampleQuery_Uses() {
+	query := must(xquery.Compile(`$old/sn != sn`, xquery.Options{Variables: []string{"old", "other"}}))
+	fmt.Printf("%+v\n", query.Uses())
+	// Output: {Variables:[old] Functions:[] XPath:true}
 }

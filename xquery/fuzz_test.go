@@ -27,6 +27,9 @@ func addSeeds(f *testing.F) {
 	for _, q := range benchQueries {
 		f.Add(q.query)
 	}
+	for _, q := range languageQueries {
+		f.Add(q.query)
+	}
 	for _, query := range []string{
 		`xquery version "3.1"; declare namespace p = "urn:x"; declare variable $a as xs:string* external := "b"; $a`,
 		`for $p at $i in //person let $n as xs:string := $p/name where $n order by $n descending empty greatest return ($i, $n)`,

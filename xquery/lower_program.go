@@ -85,13 +85,15 @@ func (c *compiler) enterModule(m *module, but *clause) {
 	c.current = m
 	c.scope = c.scope[:0]
 	if m == c.module {
-		for _, v := range c.options.Variables {
-			c.bind(name{local: v})
-		}
+		c.bindOptions()
 	}
 	for _, g := range c.globals {
 		if g.clause != but && m.sees(g.module, g.private) {
-			c.scope = append(c.scope, binding{name: g.variable, global: g.index + 1})
+			b := binding{name: g.variable, global: g.index + 1}
+			if g.external {
+				b.external = variableKey(g.variable)
+			}
+			c.scope = append(c.scope, b)
 		}
 	}
 }

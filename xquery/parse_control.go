@@ -34,6 +34,7 @@ func (p *parser) startsConstructor(t *token) bool {
 
 // computed is ComputedConstructor.
 func (p *parser) computed() expr {
+	p.module.beyond = true
 	t := p.take()
 	k := constructors[t.value]
 	c := &constructor{offset: offset(t.start), is: k.is}
@@ -69,6 +70,7 @@ func (p *parser) constructedName(is nodeKind) name {
 
 // switchExpr is SwitchExpr.
 func (p *parser) switchExpr() expr {
+	p.module.beyond = true
 	s := &switchOf{offset: offset(p.take().start)}
 	p.expect("(", "after \"switch\"")
 	s.operand = p.expression()
@@ -96,6 +98,7 @@ func (p *parser) switchExpr() expr {
 
 // typeswitchExpr is TypeswitchExpr.
 func (p *parser) typeswitchExpr() expr {
+	p.module.beyond = true
 	s := &typeSwitch{offset: offset(p.take().start)}
 	p.expect("(", "after \"typeswitch\"")
 	s.operand = p.expression()
@@ -134,6 +137,7 @@ func (p *parser) typeswitchExpr() expr {
 
 // extension is ExtensionExpr: pragmas, of which none is known, and the expression that they are about.
 func (p *parser) extension() expr {
+	p.module.beyond = true
 	at := p.peek(0).start
 	for p.peek(0).kind == tokenPragma {
 		p.pragma()
@@ -268,6 +272,7 @@ func (p *parser) groupBy() clause {
 // annotations reads any number of annotations. The code is that of a visibility that is declared twice, empty if it may
 // be.
 func (p *parser) annotations(duplicate string) (private bool) {
+	p.module.beyond = true
 	visible := 0
 	for p.accept("%") {
 		t := p.peek(0)

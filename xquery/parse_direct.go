@@ -17,6 +17,7 @@ func (p *parser) rewind(at int) {
 
 // direct is DirectConstructor; the "<" is the next token.
 func (p *parser) direct() expr {
+	p.module.beyond = true
 	p.enter()
 	defer p.leave()
 	p.rewind(p.peek(0).start)
@@ -463,6 +464,7 @@ const maxContent = 1 << 12
 
 // stringConstructor reads “[text `{expression}` text]“.
 func (p *parser) stringConstructor() expr {
+	p.module.beyond = true
 	at := p.peek(0).start
 	if !strings.HasPrefix(p.text[at:], "``[") {
 		p.unexpected("expected \"``[\"")

@@ -14,8 +14,21 @@ func (p *parser) flwor() expr {
 		p.clause(f)
 	}
 	p.take()
+	p.module.beyond = p.module.beyond || !f.xpath()
 	f.result = p.single()
 	return f
+}
+
+// xpath reports whether the expression is a "for" or a "let" of XPath.
+func (f *flwor) xpath() bool {
+	for i := range f.clauses {
+		c := &f.clauses[i]
+		if c.is != f.clauses[0].is || c.is != clauseFor && c.is != clauseLet || c.kind != nil || c.position.local != "" ||
+			c.allowEmpty {
+			return false
+		}
+	}
+	return true
 }
 
 // clause reads one clause, which may bind several variables.
@@ -163,6 +176,7 @@ func (p *parser) quantified() expr {
 		c := p.binding(clauseFor)
 		p.expectWord("in", "after the variable")
 		c.expr = p.single()
+		p.module.beyond = p.module.beyond || c.kind != nil
 		q.bindings = append(q.bindings, c)
 		if !p.accept(",") {
 			break
@@ -174,6 +188,7 @@ func (p *parser) quantified() expr {
 }
 
 func (p *parser) tryCatch() expr {
+	p.module.beyond = true
 	t := &tryCatch{offset: offset(p.take().start)}
 	t.body = p.enclosed("try")
 	if !p.isWord(0, "catch") {

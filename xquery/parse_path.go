@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/lestrrat-go/helium/xpath3"
 )
@@ -335,7 +336,9 @@ func (p *parser) primary() expr {
 	at := offset(t.start)
 	switch t.kind {
 	case tokenString:
-		return &literal{offset: at, value: p.take().value}
+		t := p.take()
+		p.module.beyond = p.module.beyond || strings.IndexByte(p.text[t.start:t.end], '&') >= 0
+		return &literal{offset: at, value: t.value}
 	case tokenInteger, tokenDecimal, tokenDouble:
 		return &literal{offset: at, value: number(p.take())}
 	case tokenSymbol:
@@ -351,6 +354,7 @@ func (p *parser) primary() expr {
 			return &arrayOf{offset: at, members: []expr{p.enclosed("the array")}}
 		case (t.value == "ordered" || t.value == "unordered") && p.isSymbol(1, "{"):
 			p.take()
+			p.module.beyond = true
 			return p.enclosed(t.value)
 		case p.startsConstructor(t):
 			return p.computed()

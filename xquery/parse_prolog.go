@@ -32,6 +32,7 @@ var encodingName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]*$`)
 
 func (p *parser) version() {
 	p.take()
+	p.module.beyond = true
 	if p.acceptWord("version") {
 		at := p.peek(0).start
 		if v := p.quoted("the version"); v != "1.0" && v != "3.0" && v != "3.1" {
@@ -117,6 +118,7 @@ func (p *parser) prolog() {
 		default:
 			return
 		}
+		p.module.beyond = true
 		p.expect(";", "after the declaration")
 	}
 }

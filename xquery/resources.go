@@ -3,6 +3,7 @@ package xquery
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/url"
 	"strings"
@@ -148,9 +149,41 @@ func (r *resource) invoke(ctx context.Context, b *budget, args []xpath3.Sequence
 		return nil, late
 	}
 	if err != nil {
-		return nil, err
+		return nil, r.refine(err)
+	}
+	if r.name == "uri-collection" {
+		s = asURIs(s)
 	}
 	return s, b.charge(s)
+}
+
+// refine gives the errors of fn:json-doc the codes of fn:unparsed-text, which it is defined by.
+func (r *resource) refine(err error) error {
+	var e *xpath3.XPathError
+	if r.name != "json-doc" || !errors.As(err, &e) || e.Code != "FODC0002" {
+		return err
+	}
+	for _, code := range []string{"FOUT1190", "FOUT1200"} {
+		if strings.Contains(e.Message, code) {
+			return xpathError(code, "%s", e.Message)
+		}
+	}
+	return xpathError("FOUT1170", "%s", e.Message)
+}
+
+func asURIs(s xpath3.Sequence) xpath3.Sequence {
+	if s == nil {
+		return nil
+	}
+	all := make(xpath3.ItemSlice, s.Len())
+	for i := range all {
+		all[i] = s.Get(i)
+		if a, ok := all[i].(xpath3.AtomicValue); ok && a.TypeName == xpath3.TypeString {
+			a.TypeName = xpath3.TypeAnyURI
+			all[i] = a
+		}
+	}
+	return all
 }
 
 // resolver gives helium what the input resolves.

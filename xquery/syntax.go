@@ -254,6 +254,8 @@ type module struct {
 	baseURI    string
 	// preserveSpace keeps boundary white space; preserve and inherit are the modes of copied namespaces.
 	preserveSpace, preserve, inherit bool
+	// beyond says that the module is more than an expression of XPath 3.1.
+	beyond bool
 
 	body      expr
 	libraries []*module // of a main module: all that are imported, what a module imports before it
