@@ -38,7 +38,12 @@ type execution struct {
 func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 	s.doubts.begin(p.Operation)
 	defer s.doubts.end(p.Operation)
-	defer s.rows.drop(p.touched...)
+	committed := false
+	defer func() {
+		if !committed {
+			s.rows.drop(p.touched...)
+		}
+	}()
 	if err := s.prepare(ctx, p); err != nil {
 		return nil, err
 	}
@@ -65,6 +70,8 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 		x.tx.Rollback()
 		return s.afterCommitPoint(ctx, x, err)
 	}
+	committed = true
+	s.rows.follow(p.touched, p.rowsAfter())
 	s.recorder.Recorded()
 	s.freeNumbers(p)
 	result := p.Result
@@ -129,7 +136,9 @@ func (s *Service) transactionStatements(p *plan) (*opening, error) {
 		o.joined = append(o.joined, statements...)
 	}
 	for i := range p.Rows {
-		o.rows = append(o.rows, p.Rows[i].statements()...)
+		if c := &p.Rows[i]; !c.atCommit() {
+			o.rows = append(o.rows, c.statements()...)
+		}
 	}
 	if p.Emptied != "" {
 		o.emptied = append(o.emptied, emptiedStatement(p.Emptied))
@@ -187,8 +196,8 @@ func (s *Service) commitPoint(ctx context.Context, x *execution) (int64, error) 
 	return results[len(results)-1].Value, nil
 }
 
-// finalStatements end a commit: the journal row first, since it fails when another agent has claimed the operation; the
-// event rows last, since they hold the lock that makes sequence numbers follow the order of commits.
+// finalStatements end a commit: the journal row first, since it fails when another agent has claimed the operation; then
+// what the index learns only now; the event rows last, since they hold the lock that makes sequence numbers follow the order of commits.
 func (s *Service) finalStatements(p *plan, versions map[string]string) ([]store.Statement, error) {
 	result, err := encodeResult(p)
 	if err != nil {
@@ -196,20 +205,7 @@ func (s *Service) finalStatements(p *plan, versions map[string]string) ([]store.
 	}
 	statements := []store.Statement{s.journal.Committed(p.Operation, result), s.journal.Unlock(p.Operation)}
 	for i := range p.Rows {
-		c := &p.Rows[i]
-		known := map[string]string{}
-		for key, version := range versions {
-			if backend, object, ok := splitTreeKey(key); ok && object == c.UUID && version != "" {
-				known[backend] = version
-			}
-		}
-		if len(known) == 0 || c.Op == rowDelete || c.Op == rowRename {
-			continue
-		}
-		c.Guards.Versions = known
-		statements = append(statements, store.Statement{
-			SQL: `UPDATE clacks_objects SET guards = ? WHERE uuid = ?`, Args: []any{c.guards(), c.UUID},
-		})
+		statements = append(statements, p.Rows[i].finalStatements(versions)...)
 	}
 	events, err := s.recorder.Record(p.Events)
 	if err != nil {
@@ -263,7 +259,9 @@ func reasonOf(err error) string { return clacks.KindOf(err).String() }
 func (s *Service) afterCommitPoint(ctx context.Context, x *execution, cause error) (*Result, error) {
 	var rows *store.RowsError
 	switch {
-	case errors.As(cause, &rows) && rows.Index == 0:
+	case errors.As(cause, &rows) && rows.Index > 0:
+		cause = &again{err: clacks.E(clacks.Conflict, "objects.commit", "the object is being changed by others: %w", cause)}
+	case rows != nil:
 		// Recovery of another agent took this one for dead and has the operation now.
 		s.log.Error("another agent has taken over an operation", "operation", x.Operation)
 		return nil, clacks.E(clacks.InDoubt, "objects.commit", "another agent decides on the outcome")

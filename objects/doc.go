@@ -17,11 +17,11 @@
 //  1. Plan (plan.go). No effect. A dry run ends here.
 //  2. Prepare (journal.Prepare): one state transaction writes the journal row "prepared" with the sealed plan, locks
 //     every touched object, checks their versions, and reserves unique values. Durable before any backend is touched.
-//  3. Open (commit.go): a state transaction with the index rows and the rows of SQL backends in the same database.
-//     Their constraints are checked here. Not committed.
+//  3. Open (commit.go): a state transaction with the rows of SQL backends in the same database and those index rows that
+//     take or give up a name. Their constraints are checked here. Not committed.
 //  4. Apply: one atomic change an entry in every other backend, in order, each under its guard; the entry's version
 //     after it is kept.
-//  5. Commit point: the versions, the event rows, the journal's "prepared -> committed" and the release of the locks
+//  5. Commit point: the other index rows, the versions, the event rows, the journal's "prepared -> committed" and the release of the locks
 //     are written in the transaction of 3, which commits.
 //  6. The event log is told that there is something to deliver. Nothing after 5 can fail the request.
 //

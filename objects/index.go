@@ -155,6 +155,10 @@ type rowChange struct {
 // uniqueValue is a row of clacks_unique that an object gives up.
 type uniqueValue struct{ Type, Attribute, Key string }
 
+// atCommit reports whether no constraint can refuse the change: it is written at the commit point, when the versions of
+// the entries are known, in one statement.
+func (c *rowChange) atCommit() bool { return c.Op == rowUpdate && !c.Renamed }
+
 // statements are the change as SQL. They fail when the row is not as it was planned.
 func (c *rowChange) statements() []store.Statement {
 	var list []store.Statement
@@ -202,6 +206,27 @@ keys = ? WHERE uuid = ? AND version = ?`,
 		})
 	}
 	return append(list, c.reserveStatements()...)
+}
+
+// finalStatements write what the commit point has to tell the row: the versions of the entries by now, and all that could
+// wait for them.
+func (c *rowChange) finalStatements(versions map[string]string) []store.Statement {
+	known := map[string]string{}
+	for key, version := range versions {
+		if backend, object, ok := splitTreeKey(key); ok && object == c.UUID && version != "" {
+			known[backend] = version
+		}
+	}
+	if len(known) > 0 {
+		c.Guards.Versions = known
+	}
+	switch {
+	case c.atCommit():
+		return c.statements()
+	case len(known) == 0 || c.Op == rowDelete || c.Op == rowRename:
+		return nil
+	}
+	return []store.Statement{{SQL: `UPDATE clacks_objects SET guards = ? WHERE uuid = ?`, Args: []any{c.guards(), c.UUID}}}
 }
 
 // reserveStatements take the unique values of an object that was there before the index; those of others stay theirs.

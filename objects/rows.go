@@ -52,6 +52,35 @@ func (g guards) with(c change) guards {
 	return guards{Versions: g.Versions, History: append(slices.Clone(history), c)}
 }
 
+// rowsAfter are the rows of p.touched once the plan is carried out, nil where only the database knows them.
+func (p *plan) rowsAfter() []*row {
+	after := make([]*row, len(p.touched))
+	at := 0
+	for i := range p.Rows {
+		c := &p.Rows[i]
+		if c.Op == rowInsert || at == len(after) {
+			continue
+		}
+		if c.Op == rowUpdate && c.UUID == p.touched[at].uuid {
+			after[at] = c.after(p.touched[at])
+		}
+		at++
+	}
+	return after
+}
+
+// after is the row that an update leaves; nil when it does not show that.
+func (c *rowChange) after(before *row) *row {
+	keys, err := decodeKeys(c.Keys)
+	if err != nil {
+		return nil
+	}
+	return &row{
+		uuid: c.UUID, dn: c.DN, dnKey: c.DNKey, parentKey: before.parentKey, typ: c.Type, extensions: c.Extensions,
+		version: c.Version, modified: time.UnixMilli(c.Modified).UTC(), actor: c.Actor, guards: c.Guards, keys: keys,
+	}
+}
+
 func (r *row) path() string { return dn.PathOfKey(r.dnKey) }
 
 const rowColumns = `uuid, dn, dn_key, parent_key, type, extensions, version, modified, actor, guards, keys`
@@ -199,7 +228,7 @@ func (s *Service) below(ctx context.Context, key string, limit int) ([]*row, err
 }
 
 // rowCache keeps rows by UUID and by DN key, so that opening an object that is known needs no query. A commit of this
-// process drops the rows it touches; while other agents live the cache is off. It holds a bounded number and forgets
+// process replaces or drops the rows it touches; while other agents live the cache is off. It holds a bounded number and forgets
 // everything when it is full: a full cache is rare, and refilling it costs one query an object.
 type rowCache struct {
 	mu    sync.RWMutex
@@ -231,7 +260,7 @@ func (c *rowCache) put(r *row, mark int64) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if mark != c.marks {
+	if known := c.byKey[r.uuid]; mark != c.marks || known != nil && known.version > r.version {
 		return
 	}
 	if len(c.byKey) >= 2*rowCacheSize {
@@ -240,7 +269,7 @@ func (c *rowCache) put(r *row, mark int64) {
 	c.byKey[r.uuid], c.byKey[r.dnKey] = r, r
 }
 
-// drop forgets rows; it must be called when a commit that touched them is over, and when it may be.
+// drop forgets rows; it, or follow, must be called when a commit that touched them is over, and when it may be.
 func (c *rowCache) drop(rows ...*row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -251,6 +280,26 @@ func (c *rowCache) drop(rows ...*row) {
 			delete(c.byKey, known.dnKey)
 			delete(c.byKey, r.uuid)
 		}
+	}
+}
+
+// follow puts the rows that a commit has written in the places of those before it. A commit of the same object that came
+// later may be here first: what it has put or dropped stays.
+func (c *rowCache) follow(before, after []*row) {
+	var gone []*row
+	c.mu.Lock()
+	for i, r := range after {
+		known := c.byKey[before[i].uuid]
+		switch {
+		case known == nil || r == nil || known.dnKey != r.dnKey:
+			gone = append(gone, before[i])
+		case known.version < r.version:
+			c.byKey[r.uuid], c.byKey[r.dnKey] = r, r
+		}
+	}
+	c.mu.Unlock()
+	if len(gone) > 0 {
+		c.drop(gone...)
 	}
 }
 

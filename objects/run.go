@@ -30,6 +30,7 @@ type request struct {
 	write Write
 	hash  string
 	taken map[string]bool // DN keys that a directory has although the index does not know them
+	fresh bool            // rows must come from the database: a cached one may be old, which costs another try
 }
 
 // run plans and commits a request. When another commit gets in the way the plan is made anew from what is there then; a
@@ -39,7 +40,7 @@ func (s *Service) run(ctx context.Context, user access.User, op string, write Wr
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	r := &request{s: s, cat: write.cat, user: user, op: op, write: write, taken: map[string]bool{}}
+	r := &request{s: s, cat: write.cat, user: user, op: op, write: write, taken: map[string]bool{}, fresh: write.Version != ""}
 	if r.cat == nil {
 		r.cat = s.catalogue.Load()
 	}
@@ -63,6 +64,7 @@ func (s *Service) run(ctx context.Context, user access.User, op string, write Wr
 		if !errors.As(err, &a) {
 			return result, named(op, err)
 		}
+		r.fresh = true
 		if a.taken != "" {
 			if err := r.learnTaken(a.taken); err != nil {
 				return nil, err

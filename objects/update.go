@@ -28,9 +28,10 @@ func (s *Service) Update(ctx context.Context, user access.User, q UpdateRequest)
 	})
 }
 
-// load opens the object that a request concerns, as it is now, and checks the version.
+// load opens the object that a request concerns, as it is now, and checks the version. The row may be a cached one: Prepare
+// refuses the plan when its version is no longer that of the index.
 func (r *request) load(ctx context.Context, id string) (*loaded, error) {
-	l, err := r.s.open(ctx, r.cat, id, wantsToWrite, true)
+	l, err := r.s.open(ctx, r.cat, id, wantsToWrite, r.fresh)
 	if err != nil {
 		return nil, err
 	}
