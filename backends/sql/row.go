@@ -27,6 +27,9 @@ func (b *Backend) Read(ctx context.Context, ref backends.Ref, want []string) (*b
 	var entry *backends.Entry
 	text := "SELECT " + list.text + " FROM " + t.table.quoted + " WHERE " + b.equal(t.key, "")
 	err = b.db.Query(ctx, text, []any{key}, func(scan func(...any) error) error {
+		if entry != nil {
+			return noKey("sql.read", t)
+		}
 		entry, err = list.entry(scan)
 		return err
 	})
@@ -42,6 +45,12 @@ func (b *Backend) Read(ctx context.Context, ref backends.Ref, want []string) (*b
 
 func noRow(op string, t *target) error {
 	return &clacks.Error{Op: op, Kind: clacks.NotFound, Reason: "there is no such row in " + t.table.Name}
+}
+
+// noKey says that a column does not name rows, since several have the same value there.
+func noKey(op string, t *target) error {
+	return &clacks.Error{Op: op, Kind: clacks.Conflict,
+		Reason: "the column " + t.key.Name + " is no key of " + t.table.Name + ": several rows have the same value there"}
 }
 
 // readError forgets the described tables when a statement fails that was made from them.
@@ -192,14 +201,25 @@ func childValues(c *Column, raw any) ([]backends.Value, error) {
 func (b *Backend) equal(c *Column, prefix string) string { return b.compare(c, prefix, "=") }
 
 func (b *Backend) compare(c *Column, prefix, operator string) string {
-	column := prefix + c.quoted
+	return b.comparable(c, prefix+c.quoted) + " " + operator + " " + b.comparableParameter(c)
+}
+
+// comparable is an expression of a column's type in a form that compares and sorts.
+func (b *Backend) comparable(c *Column, expression string) string {
 	switch {
 	case c.kind == kindIncomparable:
-		return "CAST(" + column + " AS TEXT) " + operator + " ?"
+		return "CAST(" + expression + " AS TEXT)"
 	case !b.postgres() && c.kind == kindTime:
 		// Other programs may have written the moment in another form.
-		const form = "strftime('%Y-%m-%d %H:%M:%f', "
-		return form + column + ") " + operator + " " + form + "?)"
+		return "strftime('%Y-%m-%d %H:%M:%f', " + expression + ")"
 	}
-	return column + " " + operator + " ?"
+	return expression
+}
+
+// comparableParameter is the parameter that is held against it.
+func (b *Backend) comparableParameter(c *Column) string {
+	if c.kind == kindIncomparable {
+		return "?" // a text already
+	}
+	return b.comparable(c, "?")
 }

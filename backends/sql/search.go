@@ -15,7 +15,8 @@ const (
 )
 
 // Search yields the rows in the order of their keys, or, when keys are given, chunk by chunk of these. A page is read
-// completely before its first row is yielded: no connection waits for the caller. Pages are of different moments.
+// completely before its first row is yielded: no connection waits for the caller. Pages are of different moments. A row
+// whose key column is NULL has no name and is never there; two rows of one name are clacks.Conflict.
 func (b *Backend) Search(ctx context.Context, q backends.Query) iter.Seq2[*backends.Entry, error] {
 	return func(yield func(*backends.Entry, error) bool) {
 		s, err := b.search(ctx, q)
@@ -59,6 +60,7 @@ type search struct {
 	after  any // the last key seen
 	begun  bool
 	done   bool
+	met    map[string]bool // the keys of the rows that were asked for by key, unless the database keeps them unique
 }
 
 func (b *Backend) search(ctx context.Context, q backends.Query) (*search, error) {
@@ -81,6 +83,7 @@ func (b *Backend) search(ctx context.Context, q backends.Query) (*search, error)
 	s.args = args
 	s.text = "SELECT " + s.list.text + ", " + b.readable(t.key) + " FROM " + t.table.quoted + " WHERE " + t.key.quoted + " IS NOT NULL AND " +
 		condition
+	s.met = make(map[string]bool)
 	seen := make(map[string]bool, len(q.Keys))
 	for _, key := range q.Keys {
 		arg, err := b.argument(place{attribute: q.Column, column: t.key}, key)
@@ -98,13 +101,18 @@ func (s *search) next(ctx context.Context) ([]*backends.Entry, error) {
 	if s.byKeys {
 		return s.nextKeys(ctx)
 	}
+	if !s.begun {
+		if err := s.checkKey(ctx); err != nil {
+			return nil, err
+		}
+	}
 	text, args := s.text, s.args
 	if s.begun {
 		text += " AND " + s.b.compare(s.target.key, "", ">")
 		args = append(append([]any{}, args...), s.after)
 	}
 	s.begun = true
-	text += " ORDER BY " + s.target.key.quoted + " LIMIT " + strconv.Itoa(s.page)
+	text += " ORDER BY " + s.b.comparable(s.target.key, s.target.key.quoted) + " LIMIT " + strconv.Itoa(s.page)
 	entries, err := s.read(ctx, text, args)
 	if err != nil || len(entries) < s.page {
 		s.done = true
@@ -113,6 +121,17 @@ func (s *search) next(ctx context.Context) ([]*backends.Entry, error) {
 	last := place{attribute: s.query.Column, column: s.target.key}
 	s.after, err = s.b.argument(last, entries[len(entries)-1].Key)
 	return entries, err
+}
+
+// checkKey refuses a column with repeated values, where the database does not keep them out: pages go from key to key, and
+// would leave out rows.
+func (s *search) checkKey(ctx context.Context) error {
+	if s.target.key.Unique {
+		return nil
+	}
+	key := s.b.comparable(s.target.key, s.target.key.quoted)
+	text := "SELECT 1 FROM " + s.target.table.quoted + " WHERE " + key + " IS NOT NULL GROUP BY " + key + " HAVING count(*) > 1 LIMIT 1"
+	return s.b.db.Query(ctx, text, nil, func(func(...any) error) error { return noKey("sql.search", s.target) })
 }
 
 func (s *search) nextKeys(ctx context.Context) ([]*backends.Entry, error) {
@@ -130,6 +149,16 @@ func (s *search) nextKeys(ctx context.Context) ([]*backends.Entry, error) {
 			return nil, err
 		}
 		entries = append(entries, found...)
+	}
+	if s.target.key.Unique {
+		return entries, nil
+	}
+	for _, entry := range entries {
+		key := same(entry.Key)
+		if s.met[key] {
+			return nil, noKey("sql.search", s.target)
+		}
+		s.met[key] = true
 	}
 	return entries, nil
 }
