@@ -140,7 +140,7 @@ var guardedFunctions = []struct {
 	{name: "iri-to-uri", least: 1, most: 1},
 	{name: "escape-html-uri", least: 1, most: 1},
 	{name: "resolve-uri", least: 1, most: 2},
-	{name: "serialize", least: 1, most: 2, slow: true},
+	{name: "serialize", least: 1, most: 2, before: flattened, slow: true},
 	{name: "xml-to-json", least: 1, most: 2, slow: true},
 	{name: "json-to-xml", least: 1, most: 1, before: chargeTree, slow: true},
 	{name: "parse-json", least: 1, most: 1, before: chargeTree, slow: true},

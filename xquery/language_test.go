@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/lestrrat-go/helium"
@@ -157,6 +158,70 @@ func TestUses(t *testing.T) {
 		u := q.Uses()
 		if got := strings.Join(u.Variables, " "); got != c.variables || u.XPath != c.xpath {
 			t.Errorf("%s: %+v", c.query, u)
+		}
+	}
+}
+
+// TestTogether evaluates each query in many goroutines at once.
+func TestTogether(t *testing.T) {
+	for _, c := range languageQueries {
+		q, err := Compile(c.query, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var done sync.WaitGroup
+		for range 16 {
+			done.Go(func() {
+				for range 8 {
+					s, err := q.Evaluate(context.Background(), Input{})
+					if err != nil {
+						t.Errorf("%s: %s", c.query, err)
+						return
+					}
+					if got := plainXML(t, s); got != c.want {
+						t.Errorf("%s: %s", c.query, got)
+					}
+				}
+			})
+		}
+		done.Wait()
+	}
+}
+
+// TestSerialize writes sequences by the methods of Serialization 3.1.
+func TestSerialize(t *testing.T) {
+	for _, c := range []struct{ query, want string }{
+		{`<a/>`, `<a/>`},
+		{`document { <a/>, <b/> }, 1, 2`, `<a/><b/>1 2`},
+		{`declare option output:omit-xml-declaration "no"; <a/>`, `<?xml version="1.0" encoding="UTF-8"?><a/>`},
+		{`declare option output:method "text"; <a>x</a>, 1, 2`, `x1 2`},
+		{`declare option output:method "json"; map { "a": [1, "b", true()] }`, `{"a":[1,"b",true]}`},
+		{`declare option output:method "adaptive"; 1, "a", <a/>`, "1\n\"a\"\n<a/>"},
+		{`declare option output:method "html"; <p>a<br/></p>`, `<p>a<br></p>`},
+		{`declare option output:item-separator "|"; 1, 2`, `1|2`},
+		{`declare option output:method "json"; 1, 2`, `SERE0023`},
+		{`attribute a { 1 }`, `SENR0001`},
+	} {
+		q, err := Compile(c.query, Options{Namespaces: map[string]string{"output": namespaceOutput}})
+		if err != nil {
+			t.Errorf("%s: %s", c.query, err)
+			continue
+		}
+		s, err := q.Evaluate(context.Background(), Input{})
+		if err != nil {
+			t.Errorf("%s: %s", c.query, err)
+			continue
+		}
+		var b strings.Builder
+		got := ""
+		var e *Error
+		if err := Serialize(&b, s, q.Output()); errors.As(err, &e) {
+			got = e.Code
+		} else {
+			got = b.String()
+		}
+		if got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.query, got, c.want)
 		}
 	}
 }

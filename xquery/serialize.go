@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lestrrat-go/helium"
 	"github.com/lestrrat-go/helium/xpath3"
 )
 
@@ -87,6 +88,9 @@ func Serialize(w io.Writer, s Sequence, parameters map[string]string) error {
 	if items == nil {
 		items = xpath3.ItemSlice{}
 	}
+	if _, separated := parameters["item-separator"]; !separated {
+		items = withoutDocuments(items)
+	}
 	options := xpath3.ItemSlice{xpath3.NewMap(entries)}
 	result, err := serializeFunction.Invoke(context.Background(), []xpath3.Sequence{items, options})
 	if err != nil {
@@ -97,8 +101,57 @@ func Serialize(w io.Writer, s Sequence, parameters map[string]string) error {
 	if err != nil {
 		return err
 	}
+	if d := declaration10(parameters, text); d != "" {
+		if _, err := io.WriteString(w, d); err != nil {
+			return err
+		}
+	}
 	_, err = io.WriteString(w, text)
 	return err
+}
+
+// declaration10 is the XML declaration that helium leaves out when the first node is no document.
+func declaration10(parameters map[string]string, text string) string {
+	method, omit := parameters["method"], parameters["omit-xml-declaration"]
+	if method != "" && method != "xml" && method != "xhtml" || omit != "no" && omit != "false" && omit != "0" ||
+		strings.HasPrefix(text, "<?xml ") {
+		return ""
+	}
+	d := `<?xml version="1.0" encoding="UTF-8"`
+	switch parameters["standalone"] {
+	case "yes", "true", "1":
+		d += ` standalone="yes"`
+	case "no", "false", "0":
+		d += ` standalone="no"`
+	}
+	return d + "?>"
+}
+
+// withoutDocuments replaces documents of several nodes by these, as serialization begins (section 2, step 6). helium's
+// writer would put each on a line of its own.
+func withoutDocuments(s xpath3.Sequence) xpath3.Sequence {
+	var all xpath3.ItemSlice
+	for i := range s.Len() {
+		item := s.Get(i)
+		n, _ := item.(xpath3.NodeItem)
+		d, ok := n.Node.(*helium.Document)
+		if !ok || d.FirstChild() == nil || d.FirstChild().NextSibling() == nil || d.IntSubset() != nil {
+			all = append(all, item)
+			continue
+		}
+		for c := range helium.Children(d) {
+			all = append(all, xpath3.NodeItem{Node: c})
+		}
+	}
+	return all
+}
+
+// flattened is the guard of fn:serialize.
+func flattened(_ *budget, args []xpath3.Sequence) error {
+	if len(args) == 1 && args[0] != nil {
+		args[0] = withoutDocuments(args[0])
+	}
+	return nil
 }
 
 var serializeFunction = builtin("serialize", 2)
@@ -106,6 +159,9 @@ var serializeFunction = builtin("serialize", 2)
 func withDefaultParameters(parameters map[string]string) map[string]string {
 	all := map[string]string{"method": "xml", "omit-xml-declaration": "yes"}
 	maps.Copy(all, parameters)
+	if _, set := all["item-separator"]; !set && all["method"] == "adaptive" {
+		all["item-separator"] = "\n"
+	}
 	return all
 }
 
