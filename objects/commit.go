@@ -95,6 +95,10 @@ func (s *Service) openTransaction(ctx context.Context, x *execution) error {
 	if err != nil {
 		return err
 	}
+	statements.parents = s.parentStatements(x.plan)
+	if x.plan.Emptied != "" {
+		statements.emptied = []store.Statement{emptiedStatement(x.plan.Emptied)}
+	}
 	if x.tx, err = s.db.Begin(ctx); err != nil {
 		return err
 	}
@@ -108,7 +112,8 @@ func (s *Service) openTransaction(ctx context.Context, x *execution) error {
 	return nil
 }
 
-// opening are the statements of step 3, in parts: what the failure of one means depends on its part.
+// opening are the statements of step 3, in parts: what the failure of one means depends on its part. Recovery repeats
+// joined and rows.
 type opening struct{ parents, joined, rows, emptied []store.Statement }
 
 func (o *opening) all() []store.Statement {
@@ -117,13 +122,6 @@ func (o *opening) all() []store.Statement {
 
 func (s *Service) transactionStatements(p *plan) (*opening, error) {
 	o := &opening{}
-	for _, key := range p.Parents {
-		text := `SELECT 1 FROM clacks_objects WHERE dn_key = ?`
-		if s.db.Dialect() == store.PostgreSQL {
-			text += ` FOR SHARE`
-		}
-		o.parents = append(o.parents, store.Statement{SQL: text, Args: []any{key}, Rows: 1})
-	}
 	for i := range p.Steps {
 		joiner := s.joiners[p.Steps[i].Backend]
 		if joiner == nil {
@@ -140,10 +138,21 @@ func (s *Service) transactionStatements(p *plan) (*opening, error) {
 			o.rows = append(o.rows, c.statements()...)
 		}
 	}
-	if p.Emptied != "" {
-		o.emptied = append(o.emptied, emptiedStatement(p.Emptied))
-	}
 	return o, nil
+}
+
+// parentStatements make sure that nobody moves or removes the parents of new names, nor gives names below what is moved
+// or removed here. Recovery needs none of it: once an operation has passed them, its locks keep the others away until it
+// has ended.
+func (s *Service) parentStatements(p *plan) []store.Statement {
+	var list []store.Statement
+	for _, key := range p.Parents {
+		list = append(list, parentStatement(key, p.Operation, s.db.Dialect()))
+	}
+	if p.Vacated != "" {
+		list = append(list, vacatedStatement(p.Vacated, p.Operation))
+	}
+	return list
 }
 
 // applySteps is step 4: the changes of all other backends, one after the other.
@@ -350,7 +359,7 @@ func (s *Service) refused(p *plan, o *opening, err error) error {
 	switch {
 	case errors.As(err, &rows):
 		if rows.Index < len(o.parents) {
-			return &again{err: clacks.E(clacks.NotFound, "objects.commit", "the parent is gone")}
+			return &again{busy: true, err: clacks.E(clacks.Conflict, "objects.commit", "the parent is being changed by others")}
 		}
 		return &again{err: clacks.E(clacks.Conflict, "objects.commit", "the object is being changed by others: %w", err)}
 	case errors.As(err, &constraint):

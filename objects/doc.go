@@ -52,8 +52,10 @@
 //
 // # Who waits for whom
 //
-// Touched objects are locked by rows of the state database from 2 to 5, all at once or not at all, so there is no order
-// to keep. A create and a move also hold the parent's row shared in the transaction of 3: the parent cannot be moved or
-// removed between their backends' change and their commit point. A conflict with another commit is planned anew, a
-// bounded number of times; a client that named a version gets clacks.Conflict instead.
+// Touched objects, and the names that they get, are locked by rows of the state database from 2 to 5, all at once or not
+// at all, so there is no order to keep. Who gives a name looks in 3 whether somebody else has locked the parent; who moves
+// or removes an object looks in 3 whether somebody else has locked a name below it. Both lock before they look, so at
+// least the later one sees the other and gives way: a parent stays where it is until what was put below it is committed
+// or taken back, however long that takes. A conflict with another commit is planned anew, a bounded number of times; a
+// client that named a version gets clacks.Conflict instead.
 package objects

@@ -7,7 +7,7 @@ var FailPoints = []string{
 	"commit/before-open", "commit/after-open",
 	"commit/before-apply", "commit/after-apply",
 	"commit/before-commit", "commit/after-commit",
-	"undo/before-step", "undo/after-step",
+	"undo/before-step", "undo/before-restore", "undo/after-step",
 	"abort/before-end", "abort/after-end",
 	"recover/before-claim", "recover/after-claim",
 	"recover/before-look", "recover/after-look",

@@ -3,7 +3,6 @@ package objects
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -189,13 +188,21 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
+// testLog shows the service's log when a test fails.
+type testLog struct{ testing.TB }
+
+func (l testLog) Write(line []byte) (int, error) {
+	l.Log(strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
 // begin makes the service of a world.
 func (w *world) begin(stores map[string]backends.Backend) {
 	w.t.Helper()
 	w.config = Config{
 		Mappings: testMappings(w.t), Backends: stores,
 		State: w.state, Recorder: testRecorder{}, Base: testBase, Key: testKey, Owner: "one",
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Limits: Limits{Resolve: 2 * time.Second, Wait: 5 * time.Second},
+		Log: slog.New(slog.NewTextHandler(testLog{w.t}, nil)), Limits: Limits{Resolve: 2 * time.Second, Wait: 5 * time.Second},
 	}
 	w.Service = w.start()
 }

@@ -29,12 +29,32 @@ func TestRandomHistories(t *testing.T) {
 	}
 }
 
+// TestHistoriesWithFaults is the same on stores of which any operation may fail at any time, before it is done or without an
+// answer.
+func TestHistoriesWithFaults(t *testing.T) {
+	rounds := 40
+	if testing.Short() {
+		rounds = 6
+	}
+	for round := range rounds {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			t.Parallel()
+			t.Logf("seed %d", seed)
+			h := &history{world: newWorld(t), faulty: true}
+			h.limits.Attempts = 100
+			h.run(seed)
+		})
+	}
+}
+
 func newTestWorld(t testing.TB) *world { return newWorld(t) }
 
 type history struct {
 	*world
 	mu       sync.Mutex
 	expected int // events at least: one for each acknowledged request
+	faulty   bool
 }
 
 func (h *history) run(seed uint64) {
@@ -47,6 +67,9 @@ func (h *history) run(seed uint64) {
 		steps = 12
 	}
 	before := len(h.events())
+	if h.faulty {
+		h.faults.roll(rand.New(rand.NewPCG(seed, 0)))
+	}
 	var wait sync.WaitGroup
 	for client := range clients {
 		wait.Go(func() {
@@ -57,6 +80,7 @@ func (h *history) run(seed uint64) {
 		})
 	}
 	wait.Wait()
+	h.faults.roll(nil)
 	h.settleAll(h.Service)
 	if n := len(h.events()) - before; n < h.expected {
 		h.t.Errorf("%d events for %d acknowledged requests", n, h.expected)
@@ -68,7 +92,10 @@ func (h *history) run(seed uint64) {
 func (h *history) step(random *rand.Rand, name string) {
 	ctx := context.Background()
 	rows, err := h.findRows(ctx, `dn_key <> ?`, h.baseKey)
-	if err != nil || len(rows) == 0 {
+	if h.faulty && err != nil {
+		return
+	}
+	if err != nil {
 		h.t.Error(err)
 		return
 	}
@@ -105,6 +132,7 @@ func (h *history) step(random *rand.Rand, name string) {
 			h.mu.Unlock()
 		}
 	case kind == clacks.NotFound, kind == clacks.NotUnique, kind == clacks.InUse, kind == clacks.Conflict, kind == clacks.Unavailable:
+	case h.faulty && kind == clacks.InDoubt:
 	default:
 		h.t.Errorf("%s: %v", name, err)
 	}

@@ -256,6 +256,31 @@ func emptiedStatement(key string) store.Statement {
 	}
 }
 
+// nameLock is the lock of a name that an operation gives to an object. It is in the form of a path, so that the locks of
+// all names below another are a range.
+func nameLock(key string) string { return "dn:" + dn.PathOfKey(key) }
+
+// parentStatement holds the parent of a new or moved object, and fails when it is gone or another operation has locked
+// it: it may be about to be moved.
+func parentStatement(key, operation string, dialect store.Dialect) store.Statement {
+	text := `SELECT 1 FROM clacks_objects o WHERE o.dn_key = ?
+AND NOT EXISTS (SELECT 1 FROM clacks_locks l WHERE l.uuid = o.uuid AND l.operation <> ?)`
+	if dialect == store.PostgreSQL {
+		text += ` FOR SHARE OF o`
+	}
+	return store.Statement{SQL: text, Args: []any{key, operation}, Rows: 1}
+}
+
+// vacatedStatement is the other side of parentStatement: it fails when another operation gives a name below the one that
+// is moved or removed. Both sides lock first, durably, and look then: at least the later one sees the other.
+func vacatedStatement(key, operation string) store.Statement {
+	from, to := dn.PathRange(dn.PathOfKey(key))
+	return store.Statement{
+		SQL:  `SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM clacks_locks WHERE uuid > ? AND uuid < ? AND operation <> ?)`,
+		Args: []any{"dn:" + from, "dn:" + to, operation}, Rows: 1,
+	}
+}
+
 func (c *rowChange) guards() string {
 	text, err := json.Marshal(c.Guards)
 	if err != nil {

@@ -45,7 +45,11 @@ func (s *Service) open(ctx context.Context, cat *catalogue, id string, wanted wa
 		}
 		s.rows.drop(r)
 		if fresh {
-			return s.reopen(ctx, cat, r, wanted)
+			l, err := s.reopen(ctx, cat, r, wanted)
+			if clacks.IsKind(err, clacks.NotFound) && !isUUID(id) {
+				return s.adopt(ctx, cat, id, wanted) // another object may have the name now
+			}
+			return l, err
 		}
 		fresh = true
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ type faults struct {
 	at    int // 0 for never; counts from 1
 	mode  faultMode
 	hit   bool
+	dice  *rand.Rand // when set, any operation may fail, in any of the first three ways
 }
 
 type faultMode uint8
@@ -46,6 +48,9 @@ func (f *faults) around(run func() error) error {
 	f.mu.Lock()
 	f.count++
 	hit, mode := f.at != 0 && f.count == f.at, f.mode
+	if f.dice != nil && f.dice.IntN(25) == 0 {
+		hit, mode = true, faultMode(f.dice.IntN(int(dead)))
+	}
 	gone := f.at != 0 && f.count > f.at && mode >= dead
 	f.hit = f.hit || hit
 	f.mu.Unlock()
@@ -74,6 +79,13 @@ func (f *faults) arm(at int, mode faultMode) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.count, f.at, f.mode, f.hit = 0, at, mode, false
+}
+
+// roll lets operations fail at random from now on, or no more.
+func (f *faults) roll(dice *rand.Rand) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dice = dice
 }
 
 func (f *faults) wasHit() bool {

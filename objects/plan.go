@@ -26,8 +26,10 @@ type plan struct {
 	Result    Result
 	// Parents are DN keys of rows that must be there, unmoved, when the commit transaction is open.
 	Parents []string
-	// Emptied is the DN key below which no row may be left: an object with children was moved away from it.
+	// Emptied is the DN key below which no row may be left: an object was moved away from it.
 	Emptied string `json:",omitempty"`
+	// Vacated is the DN key below which no other operation may make or move an object: it is moved or removed itself.
+	Vacated string `json:",omitempty"`
 
 	unique  []journal.Reservation
 	secrets secrets

@@ -62,7 +62,7 @@ func (s *Service) intent(p *plan) (journal.Intent, error) {
 			in.Checks = append(in.Checks, journal.Check{UUID: c.UUID, Version: c.Old})
 		}
 		if c.Op == rowInsert || c.Renamed {
-			in.Locks = append(in.Locks, "dn:"+c.DNKey)
+			in.Locks = append(in.Locks, nameLock(c.DNKey))
 		}
 	}
 	slices.Sort(in.Locks)

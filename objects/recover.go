@@ -162,7 +162,7 @@ func (s *Service) settlePlan(ctx context.Context, p *plan, to direction) (journa
 	case f.neither > 0:
 		return s.park(ctx, p, nil)
 	case f.after == 0 && (to != forward || f.before == 0):
-		return s.aborted(ctx, p)
+		return s.takeBack(ctx, p, f, nil)
 	case to == back:
 		return s.takeBack(ctx, p, f, nil)
 	}
@@ -268,6 +268,9 @@ func (s *Service) takeBack(ctx context.Context, p *plan, f *findings, cause erro
 		}
 	}
 	err := s.undo(ctx, p, done, f.versions)
+	if err == nil {
+		err = s.restoreNames(ctx, p, f)
+	}
 	switch {
 	case err == nil:
 		return s.aborted(ctx, p)
@@ -275,6 +278,16 @@ func (s *Service) takeBack(ctx context.Context, p *plan, f *findings, cause erro
 		return s.park(ctx, p, errors.Join(cause, err))
 	}
 	return "", err
+}
+
+// restoreNames completes renames that were taken back before a crash.
+func (s *Service) restoreNames(ctx context.Context, p *plan, f *findings) error {
+	for i := range p.Steps {
+		if err := s.restore(ctx, &p.Steps[i], f.versions); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func isFailpoint(err error) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -513,6 +514,22 @@ func TestStrangersAreAdopted(t *testing.T) {
 	if _, err := w.Update(t.Context(), admin, UpdateRequest{ID: v.UUID, Changes: map[string]any{"sn": "T"}}); err != nil {
 		t.Error(err)
 	}
+	w.oracle(w.Service)
+	// Somebody removes it and gives its name to another.
+	w.tree.mu.Lock()
+	key, _ = dn.Key("cn=Renamed," + people)
+	heir := *w.tree.entries[key]
+	heir.UUID, heir.Version, heir.Values = newUUID(), "99", maps.Clone(heir.Values)
+	heir.Values["uid"] = []any{"heir"}
+	w.tree.entries[key] = &heir
+	delete(w.table.rows["employees"], "stranger")
+	w.tree.mu.Unlock()
+	if found := w.view("cn=Renamed," + people); found.UUID != heir.UUID || found.Values["uid"][0] != "heir" {
+		t.Errorf("%+v", found)
+	}
+	_, err = w.Get(t.Context(), admin, v.UUID, nil)
+	wantKind(t, err, clacks.NotFound)
+	w.oracle(w.Service)
 	_, err = w.Get(t.Context(), admin, newUUID(), nil)
 	wantKind(t, err, clacks.NotFound)
 	_, err = w.Get(t.Context(), admin, "dc=elsewhere", nil)

@@ -31,9 +31,35 @@ func (s *Service) undo(ctx context.Context, p *plan, done []int, versions map[st
 			return err
 		}
 		versions[entryKey(step)] = version
+		if err := s.restore(ctx, step, versions); err != nil {
+			return err
+		}
 		if err := internal(failpoint.Hit("undo/after-step")); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// restore brings the values back that taking a rename back has lost.
+func (s *Service) restore(ctx context.Context, step *journal.Step, versions map[string]string) error {
+	restoration := step.Restoration()
+	if restoration == nil {
+		return nil
+	}
+	if err := internal(failpoint.Hit("undo/before-restore")); err != nil {
+		return err
+	}
+	b, err := s.backend(step.Backend)
+	if err != nil {
+		return err
+	}
+	found, err := s.probe(ctx, b, restoration)
+	if err != nil || found.outcome == journal.After {
+		return err
+	}
+	change := restoration.Change
+	change.Guard.Version = found.version
+	versions[entryKey(step)], err = s.drive(ctx, restoration, change, journal.After)
+	return err
 }

@@ -115,6 +115,7 @@ type (
 		GuardUUID       string       `json:",omitempty"`
 		Old             storedValues `json:",omitempty"`
 		Whole           storedValues `json:",omitempty"`
+		Restore         []storedMod  `json:",omitempty"`
 	}
 )
 
@@ -130,9 +131,7 @@ func (s Step) MarshalJSON() ([]byte, error) {
 		to := storeRef(c.To)
 		stored.To = &to
 	}
-	for _, m := range c.Mods {
-		stored.Mods = append(stored.Mods, storedMod{m.Attribute, storeList(m.Delete), storeList(m.Add)})
-	}
+	stored.Mods, stored.Restore = storeMods(c.Mods), storeMods(s.Restore)
 	return json.Marshal(stored)
 }
 
@@ -151,15 +150,21 @@ func (s *Step) UnmarshalJSON(data []byte) error {
 	if stored.To != nil {
 		s.Change.To = d.ref(*stored.To)
 	}
-	for _, m := range stored.Mods {
-		s.Change.Mods = append(s.Change.Mods, backends.Mod{Attribute: m.Attribute, Delete: d.list(m.Delete), Add: d.list(m.Add)})
-	}
+	s.Change.Mods, s.Restore = d.mods(stored.Mods), d.mods(stored.Restore)
 	return d.err
 }
 
 func storeRef(r backends.Ref) storedRef {
 	stored := storedRef{Ref: r, Key: EncodeValue(r.Key)}
 	stored.Ref.Key = nil
+	return stored
+}
+
+func storeMods(mods []backends.Mod) []storedMod {
+	var stored []storedMod
+	for _, m := range mods {
+		stored = append(stored, storedMod{m.Attribute, storeList(m.Delete), storeList(m.Add)})
+	}
 	return stored
 }
 
@@ -205,6 +210,14 @@ func (d *decoder) list(stored []string) []backends.Value {
 		values[i] = d.value(s)
 	}
 	return values
+}
+
+func (d *decoder) mods(stored []storedMod) []backends.Mod {
+	var mods []backends.Mod
+	for _, m := range stored {
+		mods = append(mods, backends.Mod{Attribute: m.Attribute, Delete: d.list(m.Delete), Add: d.list(m.Add)})
+	}
+	return mods
 }
 
 func (d *decoder) values(stored storedValues) backends.Values {

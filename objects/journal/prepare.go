@@ -16,7 +16,7 @@ type Intent struct {
 	RequestHash    string
 	Header         []byte // JSON for people, without values
 	Plan           []byte
-	Locks          []string // UUIDs, and names as "dn:KEY"; sorted, none twice
+	Locks          []string // UUIDs, and names as "dn:PATH"; sorted, none twice
 	Checks         []Check
 	Unique         []Reservation
 }

@@ -11,6 +11,20 @@ type Step struct {
 	Change  backends.Change
 	// Whole are, for OpDelete, all values of the entry, so that it can be made again.
 	Whole backends.Values
+	// Restore are, for OpRename in a directory, the changes that the entry needs besides the inverse rename to be as it was:
+	// a rename gives it the values of the new RDN and takes those of the old one, also those that it had, or keeps, anyway.
+	Restore []backends.Mod
+}
+
+// Restoration is the change that brings the values back that the inverse of a rename has lost, as a step of its own; nil
+// when it loses none.
+func (s *Step) Restoration() *Step {
+	if len(s.Restore) == 0 {
+		return nil
+	}
+	return &Step{Backend: s.Backend, Object: s.Object, Change: backends.Change{
+		Op: backends.OpModify, Ref: s.Change.Ref, Mods: s.Restore, Guard: backends.Guard{UUID: s.Change.Guard.UUID},
+	}}
 }
 
 // Outcome says what an entry shows of a step.
