@@ -49,7 +49,7 @@ func (e *qt3Context) check(ctx context.Context, want *qt3Assertion, a qt3Answer)
 	case "error":
 		return checkQT3Code(want.code, a.code, a.err)
 	case "assert-serialization-error":
-		return e.checkSerializationError(ctx, want, a)
+		return e.checkSerializationError(want, a)
 	}
 	if a.err != nil {
 		return qt3Verdict{status: "fail", detail: a.err.Error()}
@@ -97,11 +97,11 @@ func checkQT3Code(want, got string, err error) qt3Verdict {
 	return qt3Verdict{status: "code", detail: fmt.Sprintf("%s is expected, not %s", want, err)}
 }
 
-func (e *qt3Context) checkSerializationError(ctx context.Context, want *qt3Assertion, a qt3Answer) qt3Verdict {
+func (e *qt3Context) checkSerializationError(want *qt3Assertion, a qt3Answer) qt3Verdict {
 	if a.err != nil {
 		return checkQT3Code(want.code, a.code, a.err)
 	}
-	_, err := e.serialize(ctx, a)
+	_, err := e.serialize(a)
 	code := ""
 	if err != nil {
 		code, _ = classify(err)
@@ -116,7 +116,7 @@ func (e *qt3Context) checkValue(ctx context.Context, want *qt3Assertion, a qt3An
 		return e.checkBoolean(want.kind == "assert-true", a)
 	case "assert-empty":
 		if n := a.items.Len(); n > 0 {
-			return qt3Fails("%d items, not none: %s", n, e.show(ctx, a))
+			return qt3Fails("%d items, not none: %s", n, e.show(a))
 		}
 		return qt3Passed
 	case "assert-count":
@@ -130,7 +130,7 @@ func (e *qt3Context) checkValue(ctx context.Context, want *qt3Assertion, a qt3An
 	case "assert-xml":
 		return e.checkXML(ctx, want, a)
 	case "serialization-matches":
-		return e.checkSerialization(ctx, want, a)
+		return e.checkSerialization(want, a)
 	}
 	expr, known := qt3Expressions[want.kind]
 	if !known {
@@ -156,7 +156,7 @@ func (e *qt3Context) checkBoolean(want bool, a qt3Answer) qt3Verdict {
 			return qt3Passed
 		}
 	}
-	return qt3Fails("the result is not %t: %s", want, e.show(context.Background(), a))
+	return qt3Fails("the result is not %t: %s", want, e.show(a))
 }
 
 // checkExpression evaluates a condition by helium, and by the engine what helium cannot (functions as results live in
@@ -176,10 +176,10 @@ func (e *qt3Context) checkExpression(ctx context.Context, expr string, a qt3Answ
 		holds, err = e.checkByEngine(ctx, expr, a)
 	}
 	if err != nil {
-		return qt3Fails("%s: %s; the result is %s", strings.TrimSpace(expr), err, e.show(ctx, a))
+		return qt3Fails("%s: %s; the result is %s", strings.TrimSpace(expr), err, e.show(a))
 	}
 	if !holds {
-		return qt3Fails("%s is false; the result is %s", strings.TrimSpace(expr), e.show(ctx, a))
+		return qt3Fails("%s is false; the result is %s", strings.TrimSpace(expr), e.show(a))
 	}
 	return qt3Passed
 }
@@ -218,7 +218,7 @@ func (e *qt3Context) checkXML(ctx context.Context, want *qt3Assertion, a qt3Answ
 		}
 		text = string(bytes)
 	}
-	got, err := e.serializeXML(ctx, a.items)
+	got, err := e.serializeXML(a.items)
 	if err != nil {
 		return qt3Fails("serialization: %s", err)
 	}
@@ -235,8 +235,8 @@ func (e *qt3Context) checkXML(ctx context.Context, want *qt3Assertion, a qt3Answ
 	return qt3Passed
 }
 
-func (e *qt3Context) checkSerialization(ctx context.Context, want *qt3Assertion, a qt3Answer) qt3Verdict {
-	got, err := e.serialize(ctx, a)
+func (e *qt3Context) checkSerialization(want *qt3Assertion, a qt3Answer) qt3Verdict {
+	got, err := e.serialize(a)
 	if err != nil {
 		return qt3Fails("serialization: %s", err)
 	}
@@ -252,8 +252,8 @@ func (e *qt3Context) checkSerialization(ctx context.Context, want *qt3Assertion,
 }
 
 // show is a result for a message.
-func (e *qt3Context) show(ctx context.Context, a qt3Answer) string {
-	text, err := e.serializeBy(ctx, a.items, `serialize($result, map{'method': 'adaptive'})`)
+func (e *qt3Context) show(a qt3Answer) string {
+	text, err := serializeQT3(a.items, map[string]string{"method": "adaptive"})
 	if err != nil {
 		return fmt.Sprintf("%d items (%s)", a.items.Len(), err)
 	}

@@ -66,7 +66,7 @@ type qt3Environment struct {
 }
 
 // qt3Source is a document (with a role: "." or "$name") or a text.
-type qt3Source struct{ role, file, uri, validation, mediaType, encoding string }
+type qt3Source struct{ role, file, uri, validation string }
 
 type qt3Param struct {
 	name     name
@@ -264,7 +264,7 @@ func readQT3Environment(e *helium.Element, file string) *qt3Environment {
 func readQT3Source(n *helium.Element, file string) qt3Source {
 	return qt3Source{
 		role: qt3Attr(n, "role"), file: filepath.Join(filepath.Dir(file), qt3Attr(n, "file")), uri: qt3Attr(n, "uri"),
-		validation: qt3Attr(n, "validation"), mediaType: qt3Attr(n, "media-type"), encoding: qt3Attr(n, "encoding"),
+		validation: qt3Attr(n, "validation"),
 	}
 }
 

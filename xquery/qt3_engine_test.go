@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +20,7 @@ import (
 // This file is the seam between the runner and the engine: everything that the runner needs of it stands here.
 
 // qt3Timeout is the time that a case may take. A busy machine gives those that it does not suffice for a second try.
-const qt3Timeout = 30 * time.Second
+const qt3Timeout = time.Minute
 
 // qt3Limits leave room for the suite's large cases; the time limit stays.
 var qt3Limits = Limits{Steps: 500_000_000, Depth: 4096, Constructed: 1 << 30, Time: qt3Timeout}
@@ -45,11 +48,7 @@ func (e *qt3Context) answer(ctx context.Context) (a qt3Answer) {
 		return qt3Failed(err)
 	}
 	query.Reads() // must stand any query
-	in, err := e.input()
-	if err != nil {
-		return qt3Answer{err: err, fault: "environment"}
-	}
-	result, err := query.Evaluate(ctx, in)
+	result, err := query.Evaluate(ctx, e.input())
 	if err != nil {
 		return qt3Failed(err)
 	}
@@ -66,23 +65,64 @@ func (e *qt3Context) options() Options {
 		Namespaces:       e.environment.namespaces,
 		ElementNamespace: e.environment.elements,
 		Variables:        e.predeclared,
+		BaseURI:          e.base,
+		Collation:        e.environment.collation,
+		Modules:          e.resolveModules,
 	}
 }
 
+// resolveModules finds the modules of a namespace: those at the locations, if the catalogue gives locations.
+func (e *qt3Context) resolveModules(namespace string, locations []string) ([]Module, error) {
+	var found []Module
+	for _, m := range e.modules {
+		if m.uri != namespace || m.location != "" && len(locations) > 0 && !slices.Contains(locations, m.location) {
+			continue
+		}
+		text, err := os.ReadFile(m.file)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, Module{Source: string(text), File: m.file})
+	}
+	return found, nil
+}
+
 // input is the dynamic context of the case.
-func (e *qt3Context) input() (Input, error) {
-	in := Input{Variables: make(map[string]Sequence, len(e.variables)), Limits: qt3Limits}
+func (e *qt3Context) input() Input {
+	in := Input{
+		Variables:   make(map[string]Sequence, len(e.variables)),
+		Limits:      qt3Limits,
+		Documents:   e.documents,
+		Collections: e.collections,
+		Texts:       e.texts,
+	}
 	for key, value := range e.variables {
 		in.Variables[key] = wrap(value)
 	}
-	switch item := e.item.(type) {
-	case nil:
-	case xpath3.NodeItem:
-		in.Context = item.Node
-	default:
-		return in, errors.New("a context item that is no node")
+	if e.item != nil {
+		in.Context = e.item
 	}
-	return in, nil
+	return in
+}
+
+func (e *qt3Context) documents(_ context.Context, uri string) (*Document, error) {
+	doc, err := e.resolveDocument(uri)
+	if err != nil {
+		return nil, err
+	}
+	return &Document{doc: doc}, nil
+}
+
+func (e *qt3Context) texts(_ context.Context, uri string) ([]byte, error) {
+	return e.resolveText(uri)
+}
+
+func (e *qt3Context) collections(ctx context.Context, uri string) (Sequence, error) {
+	s, err := e.resolveCollection(ctx, uri)
+	if err != nil {
+		return nil, err
+	}
+	return wrap(s), nil
 }
 
 // qt3Failed sorts an error of the engine.
@@ -105,22 +145,21 @@ func qt3Failed(err error) qt3Answer {
 }
 
 // serialize is the result as the output declarations of the query want it.
-func (e *qt3Context) serialize(ctx context.Context, a qt3Answer) (string, error) {
-	return e.serializeBy(ctx, a.items, `serialize($result)`)
+func (e *qt3Context) serialize(a qt3Answer) (string, error) {
+	parameters := map[string]string{"omit-xml-declaration": "no"}
+	maps.Copy(parameters, a.query.Output())
+	return serializeQT3(a.items, parameters)
 }
 
 // serializeXML is the result as XML, without regard to output declarations.
-func (e *qt3Context) serializeXML(ctx context.Context, items xpath3.Sequence) (string, error) {
-	return e.serializeBy(ctx, items,
-		`serialize($result, map{'method': 'xml', 'indent': false(), 'omit-xml-declaration': true()})`)
+func (e *qt3Context) serializeXML(items xpath3.Sequence) (string, error) {
+	return serializeQT3(items, map[string]string{"method": "xml", "indent": "no", "omit-xml-declaration": "yes"})
 }
 
-func (e *qt3Context) serializeBy(ctx context.Context, items xpath3.Sequence, expr string) (string, error) {
-	s, err := e.xpath(ctx, expr, map[string]xpath3.Sequence{"result": items})
-	if err != nil {
-		return "", err
-	}
-	return qt3Text(s), nil
+func serializeQT3(items xpath3.Sequence, parameters map[string]string) (string, error) {
+	var b strings.Builder
+	err := Serialize(&b, wrap(items), parameters)
+	return b.String(), err
 }
 
 // qt3Resolver gives helium what the environment has.
@@ -128,7 +167,7 @@ type qt3Resolver struct{ *qt3Context }
 
 // ResolveURI opens a resource.
 func (r qt3Resolver) ResolveURI(uri string) (io.ReadCloser, error) {
-	text, _, err := r.resolveText(uri)
+	text, err := r.resolveText(uri)
 	if err != nil {
 		return nil, err
 	}

@@ -175,14 +175,14 @@ func (c *qt3Case) verdict(files *qt3Files) qt3Verdict {
 	if reason := c.skip(); reason != "" {
 		return qt3Verdict{status: "skip", detail: reason}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*qt3Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), qt3Timeout+qt3Timeout/2)
 	defer cancel()
 	answer := make(chan qt3Verdict, 1)
 	go func() { answer <- c.run(ctx, files) }()
 	select {
 	case v := <-answer:
 		return v
-	case <-time.After(3 * qt3Timeout):
+	case <-time.After(2 * qt3Timeout):
 		return qt3Verdict{status: "timeout", detail: "it does not end"}
 	}
 }
