@@ -26,6 +26,15 @@
 // nobody is waited for, a slow one reads the log again, and none loses or repeats an event. A document is parsed at most
 // once for all who stand in the window, and one query that several subscribers share is evaluated once for them.
 //
+// # Memory
+//
+// A document may have up to 64 MiB (append.go: a change is told with all its values), its tree twenty times that. Who
+// replays reads the log in pages of little, or of one larger document, shared with all who stand at the same place
+// (pages.go), and waits for room in budgets that all share (budget.go) before he reads, cuts or parses. So the memory is
+// bounded however many replay; the price is that those who take large documents wait for each other, at most for as long
+// as the transport lets a client be slow. Who watches live does so only for a large document of which something may have
+// to be cut.
+//
 // What a subscriber may not receive is left out before his query sees it (rights.go): a query must not be a way to guess
 // at values that its owner may not read.
 //
@@ -83,6 +92,7 @@ type Log struct {
 	poll    time.Duration
 	logger  *slog.Logger
 	hub     *hub
+	budgets *budgets
 }
 
 // Option sets what has a default.
@@ -117,7 +127,7 @@ func Open(db *store.DB, schemas *Schemas, options ...Option) (*Log, error) {
 }
 
 func open(db database, schemas *Schemas, options ...Option) (*Log, error) {
-	l := &Log{db: db, policy: access.Static{}, domain: "org.clacks", poll: DefaultPoll, logger: slog.Default()}
+	l := &Log{db: db, policy: access.Static{}, domain: "org.clacks", poll: DefaultPoll, logger: slog.Default(), budgets: newBudgets()}
 	for _, option := range options {
 		option(l)
 	}

@@ -47,24 +47,34 @@ type verdict struct {
 	err      error
 }
 
+// known is the verdict on an event that needs no evaluation, nil when there is none.
+func (f *filter) known(e *Event) *verdict {
+	if f.scope != nil && !f.scope.types[e.Type] {
+		return &f.scope.verdict
+	}
+	if v := f.slot(e).Load(); v != nil && v.sequence == e.Sequence {
+		return v
+	}
+	return nil
+}
+
+func (f *filter) slot(e *Event) *atomic.Pointer[verdict] {
+	return &f.verdicts[uint64(e.Sequence)%uint64(len(f.verdicts))]
+}
+
 // match evaluates the query on an event, or remembers what it said. tree is asked for only when it must be evaluated.
 func (f *filter) match(ctx context.Context, e *Event, tree func() (*parsedDocument, error)) (bool, error) {
-	if f.scope != nil && !f.scope.types[e.Type] {
-		return f.scope.other, nil
-	}
-	sequence := e.Sequence
-	slot := &f.verdicts[uint64(sequence)%uint64(len(f.verdicts))]
-	if v := slot.Load(); v != nil && v.sequence == sequence {
+	if v := f.known(e); v != nil {
 		return v.match, v.err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if v := slot.Load(); v != nil && v.sequence == sequence {
+	if v := f.known(e); v != nil {
 		return v.match, v.err
 	}
-	v := &verdict{sequence: sequence}
+	v := &verdict{sequence: e.Sequence}
 	v.match, v.err = f.evaluate(ctx, tree)
-	slot.Store(v)
+	f.slot(e).Store(v)
 	return v.match, v.err
 }
 

@@ -10,8 +10,8 @@ import (
 // scope says of which event types a query looks at more than that they are there. On all others it looks at nothing, and
 // so says the same.
 type scope struct {
-	types map[string]bool
-	other bool // what it says of an event of any other type
+	types   map[string]bool
+	verdict verdict // on an event of any other type; it has no number
 }
 
 // noType is the document of an event whose type no query names: to a query with a scope it looks like any event outside
@@ -43,6 +43,6 @@ func scopeOf(query *xquery.Query) *scope {
 	if err != nil {
 		return nil
 	}
-	s.other = other
+	s.verdict.match = other
 	return s
 }

@@ -206,10 +206,11 @@ func (s *Subscriber) offerAll(ctx context.Context, batch []*entry, deliver func(
 
 // replay offers one page of the log.
 func (s *Subscriber) replay(ctx context.Context, deliver func(Event) error) error {
-	page, err := s.readPage(ctx)
+	page, done, err := s.readPage(ctx)
 	if err != nil {
 		return err
 	}
+	defer done()
 	if len(page) == 0 {
 		return s.skipPruned(ctx)
 	}
@@ -217,32 +218,33 @@ func (s *Subscriber) replay(ctx context.Context, deliver func(Event) error) erro
 		return pruned(s.cursor, first)
 	}
 	for i := range page {
-		tree := func() (*parsedDocument, error) { return parseAlone(page[i].Document) }
-		if err := s.offer(ctx, &page[i], tree, deliver); err != nil {
+		if err := s.offer(ctx, &page[i], nil, deliver); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readPage reads the events behind the cursor, and waits while the database cannot be reached.
-func (s *Subscriber) readPage(ctx context.Context) ([]Event, error) {
+// readPage reads the events behind the cursor, and waits while the database cannot be reached. The caller calls done when
+// he needs them no more.
+func (s *Subscriber) readPage(ctx context.Context) (page []Event, done func(), err error) {
 	for pause := s.log.poll; ; pause = min(2*pause, maxBackoff) {
-		var page []Event
-		err := s.log.page(ctx, s.cursor, pageRows, func(e Event) { page = append(page, e) })
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err == nil || len(page) > 0:
-			return page, nil
-		case !clacks.IsKind(err, clacks.Unavailable):
-			return nil, err
+		page, done, err := s.log.sharedPage(ctx, s.cursor)
+		if err == nil {
+			return page, done, nil
+		}
+		done()
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		if !clacks.IsKind(err, clacks.Unavailable) {
+			return nil, nil, err
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
 		case <-timer.C:
 		}
 	}
@@ -277,13 +279,24 @@ func parseAlone(document []byte) (*parsedDocument, error) {
 	return d, nil
 }
 
-// offer delivers an event when the subscriber may receive it and his query matches. The query sees what he may see.
+// offer delivers an event when the subscriber may receive it and his query matches. The query sees what he may see. tree
+// is the document that all share who watch live, nil in replay.
 func (s *Subscriber) offer(ctx context.Context, e *Event, tree func() (*parsedDocument, error), deliver func(Event) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	release, err := s.roomForCopy(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer release()
 	visible, ok := s.log.permitted(s.subscription.User, e)
-	if ok && s.matches(ctx, e, visible, tree) {
+	if ok && s.filter != nil {
+		if ok, err = s.matches(ctx, e, visible, tree); err != nil {
+			return err
+		}
+	}
+	if ok {
 		if err := deliver(*visible); err != nil {
 			return err
 		}
@@ -293,18 +306,44 @@ func (s *Subscriber) offer(ctx context.Context, e *Event, tree func() (*parsedDo
 	return nil
 }
 
-// matches evaluates the query on what is visible of an event. Verdicts on whole events are shared.
-func (s *Subscriber) matches(ctx context.Context, e, visible *Event, tree func() (*parsedDocument, error)) bool {
-	if s.filter == nil {
-		return true
+// roomForCopy waits for room for what permitted may make.
+func (s *Subscriber) roomForCopy(ctx context.Context, e *Event) (release func(), err error) {
+	if s.subscription.User.Admin || !written(e.Type) {
+		return func() {}, nil
 	}
-	var match bool
-	var err error
-	if visible == e {
-		match, err = s.filter.match(ctx, e, tree)
-	} else {
-		match, err = s.filter.evaluate(ctx, func() (*parsedDocument, error) { return parseAlone(visible.Document) })
+	return s.log.budgets.copied(ctx, len(e.Document))
+}
+
+// matches evaluates the query on what is visible of an event. Verdicts on whole events are shared. The error is that of
+// the context; a query that fails does not match.
+func (s *Subscriber) matches(ctx context.Context, e, visible *Event, tree func() (*parsedDocument, error)) (bool, error) {
+	whole, replayed := visible == e, tree == nil
+	if whole {
+		if v := s.filter.known(e); v != nil {
+			return s.judge(v.match, v.err), nil
+		}
 	}
+	if tree == nil || !whole {
+		tree = func() (*parsedDocument, error) { return parseAlone(visible.Document) }
+		room := s.log.budgets.liveTree
+		if replayed {
+			room = s.log.budgets.replayTree
+		}
+		// Before the filter is locked: who watches live must not wait for one who waits here.
+		release, err := room(ctx, len(visible.Document))
+		if err != nil {
+			return false, err
+		}
+		defer release()
+	}
+	if whole {
+		return s.judge(s.filter.match(ctx, e, tree)), nil
+	}
+	return s.judge(s.filter.evaluate(ctx, tree)), nil
+}
+
+// judge counts a failed evaluation, which is no match.
+func (s *Subscriber) judge(match bool, err error) bool {
 	if err != nil {
 		s.errors.Add(1)
 		message := err.Error()

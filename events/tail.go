@@ -19,6 +19,7 @@ type hub struct {
 	log     *Log
 	wake    chan struct{} // holds a token when something was committed
 	filters filters
+	pages   sharedPages
 
 	mu          sync.Mutex
 	subscribers map[*Subscriber]struct{}

@@ -17,6 +17,8 @@ const (
 	// windowParsed is the number of documents that are kept parsed: as many as a subscriber takes at a time. A tree takes
 	// some 200 KB, however small its text; whoever is further behind parses again, which costs microseconds.
 	windowParsed = batchSize
+	// parsedBytes is what the documents that are kept parsed have together; the newest one is kept whatever its size.
+	parsedBytes = 2 << 20
 )
 
 // window holds the newest events of the log, for all subscribers. The tailer writes, subscribers read.
@@ -77,7 +79,7 @@ func (w *window) restart(base int64) {
 	w.entries, w.size, w.base = nil, 0, base
 }
 
-// after appends to batch up to its free capacity of the events behind a cursor. It is behind when the window does not
+// after fills an empty batch with events behind a cursor, up to its capacity and to smallDocument bytes, but one at least. It is behind when the window does not
 // reach back that far. When there is nothing yet, wait is closed at the next publication.
 func (w *window) after(cursor int64, batch []*entry) (found []*entry, wait <-chan struct{}, behind bool) {
 	w.mu.Lock()
@@ -86,11 +88,19 @@ func (w *window) after(cursor int64, batch []*entry) (found []*entry, wait <-cha
 		return batch, nil, true
 	}
 	from := sort.Search(len(w.entries), func(i int) bool { return w.entries[i].Sequence > cursor })
-	to := min(len(w.entries), from+cap(batch)-len(batch))
-	if from == to {
+	if from == len(w.entries) {
 		return batch, w.changed, false
 	}
-	return append(batch, w.entries[from:to]...), nil, false
+	size := 0
+	for _, e := range w.entries[from:] {
+		size += len(e.Document)
+		// A slow subscriber keeps the batch when the window has left it behind.
+		if len(batch) == cap(batch) || size > smallDocument && len(batch) > 0 {
+			break
+		}
+		batch = append(batch, e)
+	}
+	return batch, nil, false
 }
 
 // parsedDocument is a document tree with the number of those who use it; the last one to let go frees it.
@@ -105,10 +115,12 @@ func (d *parsedDocument) release() {
 	}
 }
 
-// parsedDocuments bounds how many entries hold their tree: the newest windowParsed that anybody asked for.
+// parsedDocuments bounds how many entries hold their tree: the newest that anybody asked for, at most windowParsed and
+// parsedBytes.
 type parsedDocuments struct {
 	mu      sync.Mutex
 	entries []*entry
+	size    int // bytes of their documents
 }
 
 // get is the entry's document, parsed at most once while it is kept; the caller releases it.
@@ -117,7 +129,7 @@ func (p *parsedDocuments) get(e *entry) (*parsedDocument, error) {
 	if err != nil || !fresh {
 		return d, err
 	}
-	if oldest := p.keep(e); oldest != nil {
+	for _, oldest := range p.keep(e) {
 		oldest.forget()
 	}
 	return d, nil
@@ -156,20 +168,22 @@ func (e *entry) forget() {
 	}
 }
 
-// keep counts an entry among those with a tree and gives the one that must forget its own, if any: the oldest, which may
-// be the entry itself.
-func (p *parsedDocuments) keep(e *entry) *entry {
+// keep counts an entry among those with a tree and gives those that must forget their own: the oldest, of which the entry
+// itself may be one.
+func (p *parsedDocuments) keep(e *entry) []*entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at, _ := slices.BinarySearchFunc(p.entries, e.Sequence, func(other *entry, sequence int64) int {
 		return cmp.Compare(other.Sequence, sequence)
 	})
 	p.entries = slices.Insert(p.entries, at, e)
-	if len(p.entries) <= windowParsed {
-		return nil
+	p.size += len(e.Document)
+	drop := 0
+	for n := len(p.entries); n-drop > 1 && (n-drop > windowParsed || p.size > parsedBytes); drop++ {
+		p.size -= len(p.entries[drop].Document)
 	}
-	oldest := p.entries[0]
-	p.entries = slices.Delete(p.entries, 0, 1)
+	oldest := slices.Clone(p.entries[:drop])
+	p.entries = slices.Delete(p.entries, 0, drop)
 	return oldest
 }
 
@@ -177,7 +191,7 @@ func (p *parsedDocuments) keep(e *entry) *entry {
 func (p *parsedDocuments) clear() {
 	p.mu.Lock()
 	entries := p.entries
-	p.entries = nil
+	p.entries, p.size = nil, 0
 	p.mu.Unlock()
 	for _, e := range entries {
 		e.forget()
