@@ -96,8 +96,8 @@ func (s *Service) openTransaction(ctx context.Context, x *execution) error {
 		return err
 	}
 	statements.parents = s.parentStatements(x.plan)
-	if x.plan.Emptied != "" {
-		statements.emptied = []store.Statement{emptiedStatement(x.plan.Emptied)}
+	if x.Emptied != "" {
+		statements.emptied = []store.Statement{emptiedStatement(x.Emptied)}
 	}
 	if x.tx, err = s.db.Begin(ctx); err != nil {
 		return err

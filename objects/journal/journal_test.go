@@ -1,0 +1,347 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"clacks"
+	"clacks/backends"
+	"clacks/internal/store"
+	"clacks/migrations"
+)
+
+var key = []byte("0123456789abcdef0123456789abcdef")
+
+type clock struct{ time.Time }
+
+func (c *clock) now() time.Time { return c.Time }
+
+func open(t *testing.T) (*store.DB, *clock) {
+	t.Helper()
+	db, err := store.Open("sqlite:" + filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := migrations.Up(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	return db, &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+}
+
+func owned(t *testing.T, db *store.DB, c *clock, owner string) *Journal {
+	t.Helper()
+	j, err := New(db, key, owner, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func why(t *testing.T, err error) Why {
+	t.Helper()
+	var r *Refusal
+	if !errors.As(err, &r) {
+		t.Fatalf("error %v is no refusal", err)
+	}
+	return r.Why
+}
+
+func TestPrepareTakesAllOrNothing(t *testing.T) {
+	db, c := open(t)
+	j := owned(t, db, c, "one")
+	if _, err := db.Exec(t.Context(), store.Statement{SQL: `INSERT INTO clacks_objects (uuid, dn, dn_key, parent_key, path_key, type, version, modified)
+VALUES ('a', 'cn=a', 'cn=a', '', 'cn=a,', 'T', 3, 0)`}); err != nil {
+		t.Fatal(err)
+	}
+	full := Intent{Operation: "op", IdempotencyKey: "k", Plan: []byte("p"), Locks: []string{"a", "b"}, Checks: []Check{{"a", 3}},
+		Unique: []Reservation{{"T", "uid", "x", "a"}}}
+	if err := j.Prepare(t.Context(), full); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		change func(in *Intent)
+		why    Why
+	}{
+		"repeated": {func(in *Intent) { in.IdempotencyKey = "k" }, Repeated},
+		"busy":     {func(in *Intent) { in.Locks = []string{"b", "c"} }, Busy},
+		"stale":    {func(in *Intent) { in.Checks = []Check{{"a", 2}} }, Stale},
+		"gone":     {func(in *Intent) { in.Checks = []Check{{"z", 1}} }, Stale},
+		"taken":    {func(in *Intent) { in.Unique = []Reservation{{"T", "uid", "y", "c"}, {"T", "uid", "x", "c"}} }, Taken},
+	}
+	for name, test := range tests {
+		in := Intent{Operation: name, Plan: []byte("p"), Locks: []string{"other " + name}}
+		test.change(&in)
+		err := j.Prepare(t.Context(), in)
+		if got := why(t, err); got != test.why {
+			t.Errorf("%s: %v", name, err)
+		}
+		var r *Refusal
+		if errors.As(err, &r) && test.why == Taken && (len(r.Taken) != 1 || r.Taken[0].UUID != "a") {
+			t.Errorf("taken %+v", r.Taken)
+		}
+	}
+	for table, n := range map[string]int{"clacks_journal": 1, "clacks_locks": 2, "clacks_unique": 1} {
+		if got := count(t, db, table); got != n {
+			t.Errorf("%s has %d rows", table, got)
+		}
+	}
+	if ended, err := j.End(t.Context(), "op", Aborted, "conflict"); err != nil || !ended {
+		t.Fatalf("%v, %v", ended, err)
+	}
+	if ended, err := j.End(t.Context(), "op", Aborted, "conflict"); err != nil || ended {
+		t.Errorf("ended twice: %v, %v", ended, err)
+	}
+	full.Operation = "op2"
+	if err := j.Prepare(t.Context(), full); err != nil {
+		t.Errorf("an aborted operation left something: %v", err)
+	}
+}
+
+func count(t *testing.T, db *store.DB, table string) int {
+	t.Helper()
+	var n int64
+	if err := db.Query(t.Context(), `SELECT COUNT(*) FROM `+table, nil, func(scan func(...any) error) error { return scan(&n) }); err != nil {
+		t.Fatal(err)
+	}
+	return int(n)
+}
+
+func TestOwnersAreFenced(t *testing.T) {
+	db, c := open(t)
+	one, two := owned(t, db, c, "one"), owned(t, db, c, "two")
+	if alone, err := one.Alone(t.Context()); err != nil || alone {
+		t.Errorf("alone %v, %v", alone, err)
+	}
+	for _, operation := range []string{"a", "b"} {
+		if err := one.Prepare(t.Context(), Intent{Operation: operation, Plan: []byte("plan of " + operation)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pending := func(j *Journal) []Record {
+		records, err := j.Pending(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return records
+	}
+	if len(pending(one)) != 0 || len(pending(two)) != 0 {
+		t.Error("operations of the living are pending")
+	}
+	c.Time = c.Add(DeadAfter + time.Second)
+	if err := two.Heartbeat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found := pending(two)
+	if len(found) != 2 || string(found[0].Plan) != "plan of a" {
+		t.Fatalf("%+v", found)
+	}
+	stale := found[0]
+	if mine, err := two.Claim(t.Context(), &found[0]); err != nil || !mine {
+		t.Fatalf("%v, %v", mine, err)
+	}
+	if mine, err := owned(t, db, c, "three").Claim(t.Context(), &stale); err != nil || mine {
+		t.Errorf("claimed twice: %v, %v", mine, err)
+	}
+	var rows *store.RowsError
+	if _, err := db.Exec(t.Context(), one.Committed("a", []byte("{}"))); !errors.As(err, &rows) {
+		t.Errorf("the former owner commits: %v", err)
+	}
+	if _, err := db.Exec(t.Context(), two.Committed("a", []byte("{}"))); err != nil {
+		t.Error(err)
+	}
+	// The process comes back: its other operation is its own, and its former self is out.
+	back := owned(t, db, c, "one")
+	if found := pending(back); len(found) != 1 || found[0].Operation != "b" {
+		t.Errorf("%+v", found)
+	}
+	if err := one.Heartbeat(t.Context()); !clacks.IsKind(err, clacks.Conflict) {
+		t.Errorf("the former process lives on: %v", err)
+	}
+	if _, err := db.Exec(t.Context(), back.Committed("b", []byte("{}"))); !errors.As(err, &rows) {
+		t.Errorf("an operation is committed without being claimed: %v", err)
+	}
+}
+
+func TestPrune(t *testing.T) {
+	db, c := open(t)
+	j := owned(t, db, c, "one")
+	for operation, idempotency := range map[string]string{"plain": "", "keyed": "k", "open": "", "parked": ""} {
+		if err := j.Prepare(t.Context(), Intent{Operation: operation, IdempotencyKey: idempotency, Plan: []byte("p")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, operation := range []string{"plain", "keyed"} {
+		if _, err := db.Exec(t.Context(), j.Committed(operation, []byte("{}"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := j.End(t.Context(), "parked", Parked, "x"); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{4, 3, 2} {
+		if err := j.Prune(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, db, "clacks_journal"); n != want {
+			t.Errorf("after %d: %d rows", i, n)
+		}
+		c.Time = c.Add([]time.Duration{Retention + 1e9, KeyRetention, 0}[i])
+	}
+	if r, err := j.Find(t.Context(), "k"); err != nil || r != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestPlansAreSealed(t *testing.T) {
+	db, c := open(t)
+	j := owned(t, db, c, "one")
+	if err := j.Prepare(t.Context(), Intent{Operation: "op", Header: []byte(`{"type":"User"}`), Plan: []byte("secret")}); err != nil {
+		t.Fatal(err)
+	}
+	var stored string
+	if err := db.Query(t.Context(), `SELECT plan FROM clacks_journal`, nil, func(scan func(...any) error) error { return scan(&stored) }); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains([]byte(stored), []byte("secret")) || !bytes.Contains([]byte(stored), []byte(`"type":"User"`)) {
+		t.Errorf("stored %s", stored)
+	}
+	if _, err := j.open("another operation", stored); err == nil {
+		t.Error("a plan can be moved to another operation")
+	}
+	for _, damaged := range []string{"", "{}", `{"sealed":"!"}`, `{"sealed":"AAAA"}`} {
+		if _, err := j.open("op", damaged); !clacks.IsKind(err, clacks.Internal) {
+			t.Errorf("%q: %v", damaged, err)
+		}
+	}
+	if _, err := New(db, key[:16], "one", c.now); !clacks.IsKind(err, clacks.Invalid) {
+		t.Errorf("a short key: %v", err)
+	}
+}
+
+func TestStepsSurviveTheJournal(t *testing.T) {
+	values := backends.Values{
+		"text": {"a", "", "ä\x00"}, "raw": {"\xff\xfe"}, "int": {int64(-1), int64(1 << 60)}, "float": {1.5}, "bool": {true, false},
+		"time": {time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)}, "bytes": {[]byte{0, 255}}, "none": {},
+	}
+	mods := []backends.Mod{{Attribute: "x", Delete: []any{"a"}, Add: []any{int64(2)}}, {Attribute: "y", Add: []any{[]byte("z")}}}
+	steps := []Step{
+		{Backend: "LDAP", Object: "u", Change: backends.Change{Op: backends.OpCreate, Ref: backends.Ref{DN: "cn=a", UUID: "u"}, Add: values}},
+		{Backend: "LDAP", Object: "u", Change: backends.Change{Op: backends.OpModify, Ref: backends.Ref{DN: "cn=a"}, Mods: mods,
+			Guard: backends.Guard{Version: "v", UUID: "u", Old: values}}},
+		{Backend: "LDAP", Object: "u", Change: backends.Change{Op: backends.OpRename, Ref: backends.Ref{DN: "cn=a"}, To: backends.Ref{DN: "cn=b"}}, Restore: mods},
+		{Backend: "SQL", Object: "u", Whole: values, Change: backends.Change{Op: backends.OpDelete,
+			Ref: backends.Ref{Table: "t", Column: "c", Key: int64(7), Children: map[string]string{"k": "f"}}}},
+		{Backend: "SQL", Object: "u", Change: backends.Change{Op: backends.OpRename, Ref: backends.Ref{Table: "t", Column: "c", Key: "7"},
+			To: backends.Ref{Table: "t", Column: "c", Key: []byte{1}}}},
+	}
+	for _, step := range steps {
+		text, err := json.Marshal(step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Step
+		if err := json.Unmarshal(text, &back); err != nil || !reflect.DeepEqual(back, step) {
+			t.Errorf("%s\n%+v\n%+v\n%v", text, step, back, err)
+		}
+	}
+}
+
+func FuzzValues(f *testing.F) {
+	for _, s := range []string{"", "s", "sx", "xAA", "b1", "btrue", "i1", "i9999999999999999999", "f1e9", "t2026-01-02T03:04:05Z", "r/w", "?"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		v, err := DecodeValue(s)
+		if err != nil {
+			return
+		}
+		again, err := DecodeValue(EncodeValue(v))
+		if err != nil || Text(again) != Text(v) {
+			t.Errorf("%q: %#v became %#v, %v", s, v, again, err)
+		}
+	})
+}
+
+func TestCompareValues(t *testing.T) {
+	step := Step{Change: backends.Change{Mods: []backends.Mod{
+		{Attribute: "sn", Delete: []any{"old"}, Add: []any{"new"}}, {Attribute: "member", Add: []any{"b"}}}}}
+	for name, test := range map[string]struct {
+		have backends.Values
+		want Outcome
+	}{
+		"before":           {backends.Values{"sn": {"old"}, "member": {"a"}}, Before},
+		"after":            {backends.Values{"sn": {"new"}, "member": {"a", "b"}}, After},
+		"others added":     {backends.Values{"sn": {"new"}, "member": {"a", "b", "c"}}, After},
+		"others before":    {backends.Values{"sn": {"old"}, "member": {"c"}, "title": {"x"}}, Before},
+		"others wrote":     {backends.Values{"sn": {"theirs"}, "member": {"a"}}, Neither},
+		"partly":           {backends.Values{"sn": {"new"}, "member": {"a"}}, Neither},
+		"nothing is there": {backends.Values{}, Neither},
+	} {
+		if got := step.CompareValues(test.have); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	types := Step{Change: backends.Change{Mods: []backends.Mod{{Attribute: "n", Add: []any{int64(5), true}}}}}
+	if got := types.CompareValues(backends.Values{"n": {"5", "TRUE"}}); got != After {
+		t.Errorf("typed and untyped values differ: %v", got)
+	}
+}
+
+func TestInverse(t *testing.T) {
+	ref, to := backends.Ref{DN: "cn=a", UUID: "u"}, backends.Ref{DN: "cn=b", UUID: "u"}
+	whole := backends.Values{"cn": {"a"}}
+	for _, test := range []struct{ step, want backends.Change }{
+		{backends.Change{Op: backends.OpCreate, Ref: ref, Add: whole}, backends.Change{Op: backends.OpDelete, Ref: ref, Guard: backends.Guard{UUID: "u"}}},
+		{backends.Change{Op: backends.OpDelete, Ref: ref}, backends.Change{Op: backends.OpCreate, Ref: ref, Add: whole}},
+		{backends.Change{Op: backends.OpRename, Ref: ref, To: to, Guard: backends.Guard{UUID: "u", Version: "v"}},
+			backends.Change{Op: backends.OpRename, Ref: to, To: ref, Guard: backends.Guard{UUID: "u"}}},
+		{backends.Change{Op: backends.OpModify, Ref: ref, Mods: []backends.Mod{{Attribute: "x", Delete: []any{"1"}, Add: []any{"2"}}}},
+			backends.Change{Op: backends.OpModify, Ref: ref, Mods: []backends.Mod{{Attribute: "x", Delete: []any{"2"}, Add: []any{"1"}}}}},
+	} {
+		step := Step{Change: test.step, Whole: whole}
+		if got := step.Inverse(); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: %+v, want %+v", test.step.Op, got, test.want)
+		}
+	}
+}
+
+func TestChunks(t *testing.T) {
+	for n := range 300 {
+		list := make([]int, n)
+		total := 0
+		for part := range Chunks(list) {
+			if total += len(part); len(part)&(len(part)-1) != 0 || len(part) > maxChunk {
+				t.Fatalf("%d: a part of %d", n, len(part))
+			}
+		}
+		if total != n {
+			t.Fatalf("%d: %d", n, total)
+		}
+	}
+	if all := slices.Collect(Chunks([]int{1, 2, 3})); len(all) != 2 {
+		t.Errorf("%v", all)
+	}
+}
+
+var _ Database = (*store.DB)(nil)
+
+func TestCancelledPrepare(t *testing.T) {
+	db, c := open(t)
+	j := owned(t, db, c, "one")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := j.Prepare(ctx, Intent{Operation: "op", Plan: []byte("p")}); err == nil || count(t, db, "clacks_journal") != 0 {
+		t.Errorf("%v", err)
+	}
+}
