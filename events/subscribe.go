@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -91,7 +92,7 @@ func (s *Subscriber) start(ctx context.Context) error {
 	case after == FromNow:
 		s.cursor = last
 	case after < 0 || after > last:
-		return clacks.E(clacks.Invalid, "events.subscribe", "the event log has not reached %d; its last event is %d", after, last)
+		return clacks.E(clacks.Invalid, "events.subscribe", "%w", &NotReachedError{Sequence: after, Last: last})
 	default:
 		s.cursor = after
 	}
@@ -115,6 +116,14 @@ func (s *Subscriber) checkKept(ctx context.Context) error {
 		return pruned(s.cursor, first)
 	}
 	return nil
+}
+
+// NotReachedError says that a position lies behind the end of the log. It is the cause of the error of Subscribe.
+type NotReachedError struct{ Sequence, Last int64 }
+
+// Error names the position and the end.
+func (e *NotReachedError) Error() string {
+	return fmt.Sprintf("the event log has not reached %d; its last event is %d", e.Sequence, e.Last)
 }
 
 // pruned is the error for a position that cannot be resumed without leaving events out.

@@ -153,6 +153,21 @@ func legacyFailure(caller Caller, id json.RawMessage, method string, err error) 
 		Message: "<" + stored.ID + "> " + stored.Text, Error: stored})
 }
 
+// LegacyErrorReply is the legacy answer to a request that is refused before its command runs. request may be nil: then the
+// id is null.
+func LegacyErrorReply(request *Request, err error) Reply {
+	e, _ := classify(err)
+	id := json.RawMessage(jsonNull)
+	if request != nil {
+		if given, ok := find(request.members, "id"); ok {
+			id = given
+		}
+	}
+	reply := legacyReply(id, &legacyError{Name: "JSONRPCError", Code: legacyFailed, Message: e.Message(), Error: e.Message()})
+	reply.Status = WireOf(e.Kind).HTTP
+	return reply
+}
+
 func legacyReply(id json.RawMessage, failure *legacyError) Reply {
 	body, _ := encode(legacyAnswer{Error: failure, ID: bytes.TrimSpace(id)})
 	return Reply{Status: http.StatusInternalServerError, JSON: true, Body: body}

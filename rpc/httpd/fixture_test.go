@@ -82,7 +82,7 @@ func (l *memoryLog) Subscribe(_ context.Context, s events.Subscription) (EventSt
 		s.After = last
 	}
 	if s.After > last {
-		return nil, clacks.E(clacks.Invalid, "log", "the event log has not reached %d", s.After)
+		return nil, clacks.E(clacks.Invalid, "log", "%w", &events.NotReachedError{Sequence: s.After, Last: last})
 	}
 	return &memoryStream{log: l, query: s.Query, after: s.After}, nil
 }

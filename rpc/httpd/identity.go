@@ -196,13 +196,13 @@ func (s *Server) encrypted(r *http.Request) bool {
 	return s.trusted(peer(r)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
-// refuseIdentity answers a request whose credentials are wrong.
-func (s *Server) refuseIdentity(w http.ResponseWriter, r *http.Request, err error) {
+// refuseIdentity answers a request whose credentials are wrong, in the legacy dialect for older clients.
+func (s *Server) refuseIdentity(w http.ResponseWriter, r *http.Request, older bool, err error) {
 	var wait *waitError
 	if asWait(err, &wait) {
 		seconds := int(time.Until(wait.until)/time.Second) + 1
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		s.refuse(w, http.StatusTooManyRequests, wait.cause())
+		s.refusePost(w, older, nil, http.StatusTooManyRequests, wait.cause())
 		return
 	}
 	err = rpc.Present(r.Context(), s.log, requestID(r.Context()), err)
@@ -211,6 +211,10 @@ func (s *Server) refuseIdentity(w http.ResponseWriter, r *http.Request, err erro
 		challenge(w, r)
 	}
 	s.options.Metrics.refused(kind)
+	if older {
+		s.write(w, rpc.LegacyErrorReply(nil, err))
+		return
+	}
 	s.write(w, rpc.ErrorReply(err))
 }
 

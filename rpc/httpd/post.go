@@ -21,29 +21,30 @@ func (s *Server) postOlder(w http.ResponseWriter, r *http.Request) { s.post(w, r
 // crossOrigin refuses requests that a browser sends for a page of another origin. Other clients send no such headers.
 var crossOrigin = http.NewCrossOriginProtection()
 
-// post runs the commands of one request body. older is the endpoint for older clients: no XSRF token, and any content type
-// that they send.
+// post runs the commands of one request body. older is the endpoint for older clients: no XSRF token, any content type
+// that they send, and refusals in the legacy dialect.
 func (s *Server) post(w http.ResponseWriter, r *http.Request, older bool) {
 	if err := crossOrigin.Check(r); err != nil {
-		s.refuse(w, http.StatusForbidden, clacks.E(clacks.Denied, "httpd.post", "a request of another origin"))
+		s.refusePost(w, older, nil, http.StatusForbidden, clacks.E(clacks.Denied, "httpd.post", "a request of another origin"))
 		return
 	}
-	if !acceptable(r.Header, older) {
+	if err := acceptable(r.Header, older); err != nil {
 		w.Header().Set("Accept-Post", "application/json")
-		s.refuse(w, http.StatusUnsupportedMediaType, clacks.E(clacks.Invalid, "httpd.post", "the content type must be application/json"))
+		s.refusePost(w, older, nil, http.StatusUnsupportedMediaType, err)
 		return
 	}
 	who, err := s.identify(r)
 	if err != nil {
-		s.refuseIdentity(w, r, err)
+		s.refuseIdentity(w, r, older, err)
 		return
 	}
-	request, ok := s.read(w, r, who)
+	request, ok := s.read(w, r, who, older)
 	if !ok {
 		return
 	}
 	if !older && s.needsToken(who, request) && !s.validToken(r.Header.Get(tokenHeader)) {
-		s.refuse(w, http.StatusForbidden, clacks.E(clacks.Denied, "httpd.xsrf", "the header %s is missing or not valid", tokenHeader))
+		s.refusePost(w, older, request, http.StatusForbidden,
+			clacks.E(clacks.Denied, "httpd.xsrf", "the header %s is missing or not valid", tokenHeader))
 		return
 	}
 	// A slot is taken for the work only: somebody who sends slowly must not keep others from it.
@@ -52,16 +53,29 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, older bool) {
 		defer func() { <-s.running }()
 	default:
 		w.Header().Set("Retry-After", "1")
-		s.refuse(w, http.StatusServiceUnavailable, clacks.E(clacks.Unavailable, "httpd.post", "too many requests at once, try again"))
+		s.refusePost(w, older, request, http.StatusServiceUnavailable,
+			clacks.E(clacks.Unavailable, "httpd.post", "too many requests at once, try again"))
 		return
 	}
 	s.run(w, r, who, request, older)
 }
 
-// acceptable reports whether a body may be JSON by its headers. A form of a foreign page cannot send application/json.
-func acceptable(header http.Header, older bool) bool {
+// refusePost answers a request that is not run, in its dialect as far as that is known.
+func (s *Server) refusePost(w http.ResponseWriter, older bool, request *rpc.Request, status int, err *clacks.Error) {
+	if !older && (request == nil || request.Dialect != rpc.LegacyEnvelope) {
+		s.refuse(w, status, err)
+		return
+	}
+	s.options.Metrics.refused(err.Kind)
+	reply := rpc.LegacyErrorReply(request, err)
+	reply.Status = status
+	s.write(w, reply)
+}
+
+// acceptable refuses a body that cannot be JSON by its headers. A form of a foreign page cannot send application/json.
+func acceptable(header http.Header, older bool) *clacks.Error {
 	if encoding := header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return false
+		return clacks.E(clacks.Invalid, "httpd.post", "the content encoding must be identity: a compressed body is not read")
 	}
 	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	if err != nil {
@@ -69,15 +83,17 @@ func acceptable(header http.Header, older bool) bool {
 	}
 	switch media {
 	case "application/json", "application/json-rpc", "application/jsonrequest":
-		return true
+		return nil
 	case "", "application/x-www-form-urlencoded": // what HTTP libraries of older clients send when nobody tells them
-		return older
+		if older {
+			return nil
+		}
 	}
-	return false
+	return clacks.E(clacks.Invalid, "httpd.post", "the content type must be application/json")
 }
 
 // read reads and parses the body.
-func (s *Server) read(w http.ResponseWriter, r *http.Request, who identity) (*rpc.Request, bool) {
+func (s *Server) read(w http.ResponseWriter, r *http.Request, who identity, older bool) (*rpc.Request, bool) {
 	most := rpc.MaxBody
 	if who.user.Anonymous() {
 		most = s.options.Limits.AnonymousBody // only small commands are open to everybody
@@ -92,18 +108,23 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, who identity) (*rp
 	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		s.refuse(w, http.StatusRequestEntityTooLarge, clacks.E(clacks.Limit, "httpd.post", "the request is larger than %d bytes", most))
+		s.refusePost(w, older, nil, http.StatusRequestEntityTooLarge,
+			clacks.E(clacks.Limit, "httpd.post", "the request is larger than %d bytes", most))
 		return nil, false
 	}
 	if err != nil {
 		w.Header().Set("Connection", "close")
-		s.refuse(w, http.StatusBadRequest, clacks.E(clacks.Invalid, "httpd.post", "the request could not be read"))
+		s.refusePost(w, older, nil, http.StatusBadRequest, clacks.E(clacks.Invalid, "httpd.post", "the request could not be read"))
 		return nil, false
 	}
 	request, err := rpc.Parse(body)
 	if err != nil {
 		s.options.Metrics.refused(clacks.KindOf(err))
-		s.write(w, rpc.ParseError(err))
+		if older {
+			s.write(w, rpc.LegacyErrorReply(nil, err))
+		} else {
+			s.write(w, rpc.ParseError(err))
+		}
 		return nil, false
 	}
 	return request, true

@@ -6,13 +6,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"clacks"
 	"clacks/events"
+	"clacks/internal/nearest"
 	"clacks/rpc"
 	"clacks/xquery"
 )
@@ -60,14 +66,14 @@ type queryProblem struct {
 
 // getEventsXML streams the XML documents of the events that a query selects.
 func (s *Server) getEventsXML(w http.ResponseWriter, r *http.Request) {
-	s.stream(w, r, r.URL.Query().Get("xquery"), func(e events.Event) (string, []byte, bool) {
+	s.stream(w, r, []string{"xquery", "from"}, func(e events.Event) (string, []byte, bool) {
 		return e.Type, e.Document, true
 	})
 }
 
 // getEvents streams changes of objects to the web frontend.
 func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) {
-	s.stream(w, r, "", func(e events.Event) (string, []byte, bool) {
+	s.stream(w, r, []string{"from"}, func(e events.Event) (string, []byte, bool) {
 		change, ok := e.ObjectChange()
 		if !ok {
 			return "", nil, false
@@ -78,18 +84,23 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) {
 }
 
 // stream serves server-sent events (HTML standard, section 9.2) until the client goes, is too slow, or the service ends.
-// The client's own pace is the only queue: the log is read as fast as it takes.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, query string, form func(events.Event) (string, []byte, bool)) {
+// The client's own pace is the only queue: the log is read as fast as it takes. known are the parameters of the path.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, known []string, form func(events.Event) (string, []byte, bool)) {
 	who, err := s.identify(r)
 	if err == nil && who.user.Anonymous() {
 		err = clacks.E(clacks.Unauthenticated, "httpd.stream", "log in to receive events")
 	}
 	if err != nil {
-		s.refuseIdentity(w, r, err)
+		s.refuseIdentity(w, r, false, err)
 		return
 	}
 	if s.options.Events == nil {
 		s.refuse(w, http.StatusNotFound, clacks.E(clacks.NotFound, "httpd.stream", "this service has no event log"))
+		return
+	}
+	parameters, err := parametersOf(r, known)
+	if err != nil {
+		s.refuseQuery(w, r, err)
 		return
 	}
 	if !s.streams.enter(who.user.ID, s.options.Limits) {
@@ -98,14 +109,14 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, query string, fo
 		return
 	}
 	defer s.streams.leave(who.user.ID)
-	after, err := s.startBehind(r)
+	after, err := s.startBehind(r, parameters["from"])
 	if err != nil {
 		s.refuseQuery(w, r, err)
 		return
 	}
-	stream, err := s.options.Events.Subscribe(r.Context(), events.Subscription{User: who.user, Query: query, After: after})
+	stream, err := s.options.Events.Subscribe(r.Context(), events.Subscription{User: who.user, Query: parameters["xquery"], After: after})
 	if err != nil {
-		s.refuseQuery(w, r, err)
+		s.refuseQuery(w, r, notReached(err, parameters["from"], r.Header.Get("Last-Event-ID")))
 		return
 	}
 	defer stream.Close()
@@ -125,9 +136,60 @@ func (s *Server) refuseQuery(w http.ResponseWriter, r *http.Request, err error) 
 	s.write(w, rpc.ErrorReply(err))
 }
 
+// anyParameter is what clients add to a URL so that no cache answers; its value means nothing.
+const anyParameter = "nocache"
+
+// parametersOf are the parameters of a stream, each at most once. One that is not known is refused: whoever misspells his
+// query would be sent every event.
+func parametersOf(r *http.Request, known []string) (map[string]string, error) {
+	wrong := func(name, code, reason string) error {
+		return &clacks.Error{Op: "httpd.stream", Kind: clacks.Invalid, Reason: "wrong parameters",
+			Fields: []clacks.Field{{Attribute: name, Code: code, Reason: reason}}}
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, clacks.E(clacks.Invalid, "httpd.stream", "the parameters of the URL cannot be read: %w", err)
+	}
+	parameters := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case name == anyParameter:
+		case !slices.Contains(known, name):
+			reason := "no such parameter, known: " + strings.Join(known, ", ")
+			if hint := nearest.Hint(name, known); hint != "" {
+				reason = "no such parameter, " + hint
+			}
+			return nil, wrong(clip(name), clacks.CodeUnknown, reason)
+		case len(values[name]) > 1:
+			return nil, wrong(name, clacks.CodeSingle, "it may stand only once")
+		default:
+			parameters[name] = values[name][0]
+		}
+	}
+	return parameters, nil
+}
+
+// clip bounds what is repeated of a client's text.
+func clip(name string) string {
+	const most = 60
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "..."
+}
+
+// notReached makes an error name the number that the client gave, where it is one that the stream begins behind.
+func notReached(err error, from, lastID string) error {
+	var behind *events.NotReachedError
+	if from == "" || lastID != "" || !errors.As(err, &behind) {
+		return err
+	}
+	return invalidFrom((&events.NotReachedError{Sequence: behind.Sequence + 1, Last: behind.Last}).Error())
+}
+
 // startBehind is the sequence number behind which the stream begins: that of the last event that the client has, by the
 // header Last-Event-ID; else one before the number in from; else that of the last event before the time in from; else now.
-func (s *Server) startBehind(r *http.Request) (int64, error) {
+func (s *Server) startBehind(r *http.Request, from string) (int64, error) {
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		sequence, err := strconv.ParseInt(last, 10, 64)
 		if err != nil || sequence < 0 {
@@ -135,7 +197,6 @@ func (s *Server) startBehind(r *http.Request) (int64, error) {
 		}
 		return sequence, nil
 	}
-	from := r.URL.Query().Get("from")
 	if from == "" {
 		return events.FromNow, nil
 	}
@@ -178,7 +239,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, stream EventStr
 		if !ok {
 			return nil
 		}
-		return out.send(sseMessage(e.Sequence, name, data))
+		return out.sendEvent(e.Sequence, name, data)
 	})
 	if err == nil || ctx.Err() != nil || errors.Is(err, errSlow) {
 		return
@@ -217,10 +278,18 @@ type sseWriter struct {
 }
 
 func (o *sseWriter) send(message []byte) error {
+	return o.write(func() error { _, err := o.w.Write(message); return err })
+}
+
+func (o *sseWriter) sendEvent(sequence int64, name string, data []byte) error {
+	return o.write(func() error { return writeMessage(o.w, sequence, name, data) })
+}
+
+func (o *sseWriter) write(message func() error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_ = o.control.SetWriteDeadline(time.Now().Add(o.limit))
-	if _, err := o.w.Write(message); err != nil {
+	if err := message(); err != nil {
 		return fmt.Errorf("%w: %w", errSlow, err)
 	}
 	if err := o.control.Flush(); err != nil {
@@ -229,21 +298,35 @@ func (o *sseWriter) send(message []byte) error {
 	return nil
 }
 
-// sseMessage is one event; each line of the data has its own field. A carriage return would end a line as well: in XML and
-// JSON it is white space between tokens or escaped.
-func sseMessage(sequence int64, name string, data []byte) []byte {
-	var b bytes.Buffer
-	b.Grow(len(data) + 64)
-	fmt.Fprintf(&b, "id: %d\nevent: %s\n", sequence, name)
-	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
-	data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
-	for line := range bytes.SplitSeq(data, []byte("\n")) {
-		b.WriteString("data: ")
-		b.Write(line)
-		b.WriteByte('\n')
+// writeMessage writes one event; each line of the data has its own field. A carriage return would end a line as well: in
+// XML and JSON it is white space between tokens or escaped. The data are not copied: many streams may send large ones.
+func writeMessage(w io.Writer, sequence int64, name string, data []byte) error {
+	if _, err := fmt.Fprintf(w, "id: %d\nevent: %s\n", sequence, name); err != nil {
+		return err
 	}
-	b.WriteByte('\n')
-	return b.Bytes()
+	for more := true; more; {
+		var line []byte
+		line, data, more = cutLine(data)
+		for _, part := range [][]byte{[]byte("data: "), line, []byte("\n")} {
+			if _, err := w.Write(part); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := w.Write([]byte("\n"))
+	return err
+}
+
+// cutLine cuts at the first end of a line, as the HTML standard knows them; more is false when there is none.
+func cutLine(data []byte) (line, rest []byte, more bool) {
+	end := bytes.IndexAny(data, "\r\n")
+	if end < 0 {
+		return data, nil, false
+	}
+	if bytes.HasPrefix(data[end:], []byte("\r\n")) {
+		return data[:end], data[end+2:], true
+	}
+	return data[:end], data[end+1:], true
 }
 
 func sseComment(text string) []byte {

@@ -102,7 +102,7 @@ func TestEventsXML(t *testing.T) {
 		{"from a number", "/events/xml?from=2", "", "1", []message{two, three}},
 		{"from a time", "/events/xml?from=2026-11-20T12:30:00Z", "", "1", []message{two, three}},
 		{"resumed", "/events/xml?from=1", "2", "2", []message{three}},
-		{"a query", "/events/xml?xquery=true()&from=2", "", "1", []message{two, three}},
+		{"a query", "/events/xml?xquery=true()&from=2&nocache=17", "", "1", []message{two, three}},
 	}
 	var readers []*reader
 	for _, test := range tests {
@@ -169,7 +169,15 @@ func TestEventsRefused(t *testing.T) {
 		{"an id of the future", "/events/xml", func(r *http.Request) {
 			r.SetBasicAuth("admin", "tester")
 			r.Header.Set("Last-Event-ID", "99")
-		}, 400, "has not reached"},
+		}, 400, "has not reached 99; its last event is 0"},
+		{"a number of the future", "/events/xml?from=99", basic("admin", "tester"), 400,
+			"wrong parameters (from: the event log has not reached 99; its last event is 0)"},
+		{"misspelt query", "/events/xml?xqeury=bad&nocache=1", basic("admin", "tester"), 400,
+			`"message":"wrong parameters (xqeury: no such parameter, did you mean \"xquery\"?)"`},
+		{"unknown", "/events/xml?wait=1", basic("admin", "tester"), 400, "wait: no such parameter, known: xquery, from"},
+		{"query, frontend", "/events?xquery=bad", basic("admin", "tester"), 400, "xquery: no such parameter, known: from"},
+		{"twice", "/events/xml?xquery=none&xquery=bad", basic("admin", "tester"), 400, "xquery: it may stand only once"},
+		{"unreadable", "/events/xml?xquery=%", basic("admin", "tester"), 400, "cannot be read"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -216,7 +224,11 @@ func TestSlowClientIsCutOff(t *testing.T) {
 }
 
 func TestSSEMessage(t *testing.T) {
-	got := string(sseMessage(7, "X", []byte("a\r\nb\rc\n")))
+	var message strings.Builder
+	if err := writeMessage(&message, 7, "X", []byte("a\r\nb\rc\n")); err != nil {
+		t.Fatal(err)
+	}
+	got := message.String()
 	if want := "id: 7\nevent: X\ndata: a\ndata: b\ndata: c\ndata: \n\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
