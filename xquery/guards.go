@@ -94,7 +94,14 @@ func (b *budget) afterSlow(err error) error {
 // helium matches by backtracking. All others take time in proportion to the text.
 const matchTime = time.Second
 
-func init() { xpath3.DefaultRegexMatchTimeout = matchTime }
+// maxDepth bounds how deep helium's expressions nest when functions call each other. A call takes some ten levels, so
+// that Limits.Depth is what is reached first; a level takes about a kilobyte of the stack.
+const maxDepth = 20_000
+
+func init() {
+	xpath3.DefaultRegexMatchTimeout = matchTime
+	xpath3.DefaultMaxRecursionDepth = maxDepth
+}
 
 // What a slow function takes over its first argument: a step for so many bytes of text, and so many for an item.
 const (
