@@ -95,7 +95,7 @@ func (e *Error) Error() string {
 		b.WriteString(e.Op + ": ")
 	}
 	b.WriteString(e.Message())
-	if e.Err != nil && e.Err.Error() != e.Reason {
+	if e.Err != nil && !strings.Contains(e.Reason, e.Err.Error()) {
 		b.WriteString(": " + e.Err.Error())
 	}
 	return b.String()
