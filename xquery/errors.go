@@ -249,8 +249,7 @@ func classify(err error) (code, message string) {
 func refine(code, message string) string {
 	switch code {
 	case codeType:
-		if strings.Contains(message, "cannot cast string to xs:QName") || strings.Contains(message, "xs:untypedAtomic to xs:QName") ||
-			message == "expected QName" {
+		if strings.Contains(message, "cannot cast string to xs:QName") || strings.Contains(message, "xs:untypedAtomic to xs:QName") {
 			return "XPTY0117"
 		}
 	case codeExternal:
