@@ -13,14 +13,19 @@ type catalogue struct {
 	set *mapping.Set
 	// attributes are all definitions of an attribute name, for searches that name no type.
 	attributes map[string][]*mapping.Attribute
+	// to are the references to objects of a base type, from those that a type or extension holds.
+	to, from map[string][]mapping.Reference
 }
 
 func newCatalogue(set *mapping.Set) *catalogue {
-	c := &catalogue{set: set, attributes: map[string][]*mapping.Attribute{}}
+	c := &catalogue{set: set, attributes: map[string][]*mapping.Attribute{},
+		to: map[string][]mapping.Reference{}, from: map[string][]mapping.Reference{}}
 	for _, base := range set.Bases() {
 		c.addShape(set, base, nil)
+		c.to[base], c.from[base] = set.ReferencesTo(base), set.ReferencesFrom(base)
 		for _, extension := range set.ExtensionsOf(base) {
 			c.addShape(set, base, []string{extension})
+			c.from[extension] = set.ReferencesFrom(extension)
 		}
 	}
 	return c

@@ -60,14 +60,14 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 	if err := s.openTransaction(ctx, x); err != nil {
 		return nil, s.abort(ctx, x, err)
 	}
-	defer func() { x.tx.Rollback() }()
+	defer x.rollback()
 	if err := s.applySteps(ctx, x); err != nil {
-		x.tx.Rollback() // before the undo: it may take long, and SQLite has one writer
+		x.rollback() // before the undo: it may take long, and SQLite has one writer
 		return nil, s.abort(ctx, x, err)
 	}
 	sequence, err := s.commitPoint(ctx, x)
 	if err != nil {
-		x.tx.Rollback()
+		x.rollback()
 		return s.afterCommitPoint(ctx, x, err)
 	}
 	committed = true
@@ -99,17 +99,27 @@ func (s *Service) openTransaction(ctx context.Context, x *execution) error {
 	if x.Emptied != "" {
 		statements.emptied = []store.Statement{emptiedStatement(x.Emptied)}
 	}
-	if x.tx, err = s.db.Begin(ctx); err != nil {
+	if all := statements.all(); len(all) > 0 {
+		if x.tx, err = s.db.Begin(ctx); err != nil {
+			return err
+		}
+		if _, err := x.tx.Exec(ctx, all...); err != nil {
+			x.rollback()
+			return s.refused(x.plan, statements, err)
+		}
+	}
+	if err := internal(failpoint.Hit("commit/after-open")); err != nil {
+		x.rollback()
 		return err
 	}
-	if _, err = x.tx.Exec(ctx, statements.all()...); err == nil {
-		err = internal(failpoint.Hit("commit/after-open"))
-	}
-	if err != nil {
-		x.tx.Rollback()
-		return s.refused(x.plan, statements, err)
-	}
 	return nil
+}
+
+// rollback ends the transaction of step 3, if there is one.
+func (x *execution) rollback() {
+	if x.tx != nil {
+		x.tx.Rollback()
+	}
 }
 
 // opening are the statements of step 3, in parts: what the failure of one means depends on its part. Recovery repeats
@@ -196,6 +206,11 @@ func (s *Service) commitPoint(ctx context.Context, x *execution) (int64, error) 
 	statements, err := s.finalStatements(x.plan, x.versions)
 	if err != nil {
 		return 0, err
+	}
+	if x.tx == nil { // nothing had to be checked before: SQLite's one writer was left to others meanwhile
+		if x.tx, err = s.db.Begin(ctx); err != nil {
+			return 0, err
+		}
 	}
 	results, err := x.tx.Commit(ctx, statements...)
 	if err != nil {
@@ -338,8 +353,8 @@ func (s *Service) inFields(p *plan, step *journal.Step, err error) error {
 	translated := *e
 	translated.Fields = slices.Clone(e.Fields)
 	for i, f := range translated.Fields {
-		if name, ok := p.fields[step.Backend][f.Attribute]; ok {
-			translated.Fields[i].Attribute = name
+		if f.Attribute != "" {
+			translated.Fields[i].Attribute = p.field(step.Backend, f.Attribute)
 		}
 	}
 	return &translated
@@ -390,14 +405,7 @@ func (s *Service) constraint(p *plan, c *store.ConstraintError) error {
 		e.Reason = fmt.Sprintf("%s: %s constraint %s", e.Reason, c.Kind, c.Name)
 		return e
 	}
-	attribute := c.Column
-	for _, byName := range p.fields {
-		if name, ok := byName[c.Column]; ok {
-			attribute = name
-		} else if name, ok := byName[c.Table+"/"+c.Column]; ok {
-			attribute = name
-		}
-	}
+	attribute := p.field("", c.Column, c.Table+"/"+c.Column)
 	e.Fields = []clacks.Field{{Attribute: attribute, Code: code, Reason: reason}}
 	return e
 }

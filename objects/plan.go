@@ -32,8 +32,7 @@ type plan struct {
 	Vacated string `json:",omitempty"`
 
 	unique  []journal.Reservation
-	secrets secrets
-	fields  map[string]map[string]string // Source.ID -> backend attribute -> object attribute, for messages
+	shapes  []*mapping.Shape // of all objects in it, for messages and for hiding secrets
 	touched []*row
 	// verify, when set, is asked once the objects are locked: its error aborts the commit.
 	verify func(ctx context.Context) error
@@ -50,16 +49,17 @@ type planner struct {
 }
 
 func (s *Service) newPlanner(cat *catalogue, actor string) *planner {
-	p := &plan{Operation: newUUID(), Time: s.now().UTC().Truncate(time.Millisecond), Actor: actor, secrets: secrets{},
-		fields: map[string]map[string]string{}}
+	p := &plan{Operation: newUUID(), Time: s.now().UTC().Truncate(time.Millisecond), Actor: actor}
 	return &planner{s: s, cat: cat, actor: actor, plan: p}
 }
 
 // add plans one edit: its steps in order, its row, its event, its unique values.
 func (p *planner) add(ctx context.Context, e *edit) error {
 	if e.shape != nil {
-		p.plan.secrets.learn(e.shape)
-		p.learnFields(e.shape)
+		p.plan.addShape(e.shape)
+	}
+	if e.before != nil {
+		p.plan.addShape(e.before.shape)
 	}
 	var keys map[string]any
 	if e.row != nil {
@@ -107,6 +107,12 @@ func (p *planner) normalize(ctx context.Context, steps []journal.Step) error {
 		}
 	}
 	return nil
+}
+
+func (p *plan) addShape(shape *mapping.Shape) {
+	if !slices.Contains(p.shapes, shape) {
+		p.shapes = append(p.shapes, shape)
+	}
 }
 
 func cloneKeys(keys map[string]any) map[string]any {

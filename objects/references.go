@@ -76,7 +76,13 @@ func textsWithout(a *mapping.Attribute, list, without []any) []string {
 }
 
 func (c *catalogue) isReferred(r *row, attribute string) bool {
-	return slices.ContainsFunc(c.set.ReferencesTo(r.typ), func(ref mapping.Reference) bool { return ref.ToAttribute == attribute })
+	references := c.to[r.typ]
+	for i := range references {
+		if references[i].ToAttribute == attribute {
+			return true
+		}
+	}
+	return false
 }
 
 // referrers finds the objects in whose values some of the referred ones occur.
@@ -85,9 +91,11 @@ func (r *request) referrers(ctx context.Context, values []referred) ([]string, e
 	var inline []indexValue
 	for i := range values {
 		v := &values[i]
-		for _, ref := range r.cat.set.ReferencesTo(v.typ) {
+		references := r.cat.to[v.typ]
+		for i := range references {
+			ref := &references[i]
 			a := r.cat.definition(ref.Type, ref.Attribute)
-			if a == nil || !v.meantBy(&ref) {
+			if a == nil || !v.meantBy(ref) {
 				continue
 			}
 			if ref.Mode == mapping.ReferenceInline {
@@ -140,14 +148,19 @@ func likeEscape(s string) string { return likeEscaper.Replace(s) }
 // rewrite changes the referring values of an object; it reports whether any changed. An object that would lose the last
 // value of a mandatory attribute is in the way.
 func (r *request) rewrite(shape *mapping.Shape, object *mapping.Object, name string, values []referred) (bool, error) {
-	any := false
+	if len(values) == 0 {
+		return false, nil
+	}
+	rewritten := false
 	for _, owner := range append([]string{object.Type}, object.Extensions...) {
-		for _, ref := range r.cat.set.ReferencesFrom(owner) {
+		references := r.cat.from[owner]
+		for i := range references {
+			ref := &references[i]
 			a := shape.Attribute(ref.Attribute)
 			if a == nil || a.Owner != owner || len(object.Values[a.Name]) == 0 {
 				continue
 			}
-			list, changed, err := rewriteList(a, &ref, object.Values[a.Name], values)
+			list, changed, err := rewriteList(a, ref, object.Values[a.Name], values)
 			if err != nil {
 				return false, err
 			}
@@ -157,11 +170,11 @@ func (r *request) rewrite(shape *mapping.Shape, object *mapping.Object, name str
 			if len(list) == 0 && a.Mandatory {
 				return false, r.lastValue(object.Type, a.Name, name)
 			}
-			any = true
+			rewritten = true
 			setValues(object, a.Name, list)
 		}
 	}
-	return any, nil
+	return rewritten, nil
 }
 
 func (r *request) lastValue(typ, attribute, name string) error {

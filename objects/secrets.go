@@ -53,18 +53,28 @@ func places(a *mapping.Attribute) []place {
 	return list
 }
 
-// learnFields remembers which object attribute a backend attribute belongs to, for the messages of backends.
-func (p *planner) learnFields(shape *mapping.Shape) {
-	for _, a := range shape.Attributes() {
-		for _, place := range places(a) {
-			if p.plan.fields[place.backend] == nil {
-				p.plan.fields[place.backend] = map[string]string{}
-			}
-			if _, known := p.plan.fields[place.backend][place.attribute]; !known {
-				p.plan.fields[place.backend][place.attribute] = a.Name
+// secretsOf are the secret attributes of all shapes of the plan.
+func (p *plan) secretsOf() secrets {
+	s := secrets{}
+	for _, shape := range p.shapes {
+		s.learn(shape)
+	}
+	return s
+}
+
+// field is the object's attribute that a backend attribute belongs to, for the messages of backends; the backend's own
+// name when it belongs to none.
+func (p *plan) field(backend string, names ...string) string {
+	for _, shape := range p.shapes {
+		for _, a := range shape.Attributes() {
+			for _, at := range places(a) {
+				if (backend == "" || at.backend == backend) && slices.Contains(names, at.attribute) {
+					return a.Name
+				}
 			}
 		}
 	}
+	return names[0]
 }
 
 // masked stands for a secret value in a plan for people.
@@ -73,36 +83,38 @@ const masked = "********"
 // describe is the plan for people: what would be done to which entry.
 func (p *plan) describe() *Plan {
 	described := &Plan{Steps: make([]PlanStep, 0, len(p.Steps))}
+	hidden := p.secretsOf()
 	for i := range p.Steps {
-		described.Steps = append(described.Steps, p.describeStep(&p.Steps[i]))
+		described.Steps = append(described.Steps, p.describeStep(&p.Steps[i], hidden))
 	}
 	return described
 }
 
-func (p *plan) describeStep(step *journal.Step) PlanStep {
+func (p *plan) describeStep(step *journal.Step, hidden secrets) PlanStep {
 	c := step.Change
 	d := PlanStep{Backend: step.Backend, Op: string(c.Op), Entry: entryName(c.Ref)}
 	switch c.Op {
 	case backends.OpCreate:
-		d.After = p.maskedValues(step.Backend, c.Add)
+		d.After = hidden.mask(step.Backend, c.Add)
 	case backends.OpDelete:
-		d.Before = p.maskedValues(step.Backend, step.Whole)
+		d.Before = hidden.mask(step.Backend, step.Whole)
 	case backends.OpRename:
 		d.To = entryName(c.To)
 	case backends.OpModify:
 		d.Before, d.After = map[string][]any{}, map[string][]any{}
 		for _, m := range c.Mods {
-			maps.Copy(d.Before, p.maskedValues(step.Backend, backends.Values{m.Attribute: m.Delete}))
-			maps.Copy(d.After, p.maskedValues(step.Backend, backends.Values{m.Attribute: m.Add}))
+			maps.Copy(d.Before, hidden.mask(step.Backend, backends.Values{m.Attribute: m.Delete}))
+			maps.Copy(d.After, hidden.mask(step.Backend, backends.Values{m.Attribute: m.Add}))
 		}
 	}
 	return d
 }
 
-func (p *plan) maskedValues(backend string, values backends.Values) map[string][]any {
+// mask shows values with the secret ones hidden.
+func (s secrets) mask(backend string, values backends.Values) map[string][]any {
 	shown := make(map[string][]any, len(values))
 	for name, list := range values {
-		if !p.secrets[backend][name] {
+		if !s[backend][name] {
 			shown[name] = slices.Clone(list)
 			continue
 		}
