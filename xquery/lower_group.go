@@ -109,7 +109,7 @@ func (c *compiler) windowClause(s *stream, k *clause) {
 
 	starts := c.windowVariables(&w.start, items, at)
 	opening := c.expr(w.start.when)
-	var found xpath3.Expr = hookCall(hookMark, box, at)
+	found := hookCall(hookMark, box, at)
 	if w.end != nil {
 		until := xpath3.VariableExpr{Name: end}
 		ends := c.windowVariables(w.end, items, until)

@@ -176,7 +176,7 @@ func (c *compiler) withContext(body xpath3.Expr) xpath3.Expr {
 			continue
 		}
 		kind := m.context.kind
-		var value xpath3.Expr = hookCall(hookFocus)
+		value := hookCall(hookFocus)
 		check := func(e xpath3.Expr) xpath3.Expr {
 			if kind == nil {
 				return hookCall(hookContext, e)

@@ -112,11 +112,6 @@ func (p *parser) unexpected(format string, args ...any) {
 	panic(f)
 }
 
-// unsupported fails at an expression of XQuery that the engine does not evaluate.
-func (p *parser) unsupported(at int, construct string) {
-	panic(fail(codeSyntax, at, "%s is not supported", construct))
-}
-
 // enter counts nesting, so that no source can exhaust the stack of what walks its tree.
 func (p *parser) enter() {
 	p.depth++
