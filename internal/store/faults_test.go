@@ -42,6 +42,8 @@ func TestLostAnswers(t *testing.T) {
 		{"Tx.Exec after", true, txMarked, clacks.Unavailable},
 		{"Commit before", false, commitMarked, clacks.InDoubt},
 		{"Commit after", true, commitMarked, clacks.InDoubt},
+		{"CommitEarly before", false, commitEarlyMarked, clacks.InDoubt},
+		{"CommitEarly after", true, commitEarlyMarked, clacks.InDoubt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			db, proxy := behind(t)
@@ -84,6 +86,48 @@ func commitMarked(db *store.DB) error {
 	defer tx.Rollback()
 	_, err = tx.Commit(context.Background(), marked(2))
 	return err
+}
+
+func commitEarlyMarked(db *store.DB) error {
+	tx, err := db.Begin(context.Background())
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	_, err = tx.CommitEarly(context.Background(), marked(2))
+	return err
+}
+
+// TestOnDisk kills a server that would write commits which nobody waits for to its disk only after a long time.
+func TestOnDisk(t *testing.T) {
+	for name, commit := range map[string]func(t *testing.T, db *store.DB){
+		"CommitEarly": func(t *testing.T, db *store.DB) {
+			if results, err := begin(t, db).CommitEarly(t.Context(), insert(1, "a", 1)); err != nil || len(results) != 1 {
+				t.Fatal(results, err)
+			}
+		},
+		"Durable": func(t *testing.T, db *store.DB) {
+			exec(t, db, "SET synchronous_commit TO off")
+			exec(t, db, "INSERT INTO t (id, name, n) VALUES (1, 'a', 1)")
+			exec(t, db, "SET synchronous_commit TO on")
+			if err := db.Durable(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := testservers.Postgres(t, testservers.WithSetting("wal_writer_delay", "10s"))
+			db := open(t, server.URL+"&pool_max_conns=1")
+			commit(t, db)
+			if err := server.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if err := server.Start(); err != nil {
+				t.Fatal(err)
+			}
+			wantIDs(t, db, 1)
+		})
+	}
 }
 
 func TestTimeoutDuringCommitIsInDoubt(t *testing.T) {
@@ -180,6 +224,7 @@ func TestRoundTrips(t *testing.T) {
 	update := store.Statement{SQL: "UPDATE t SET n = n + 1 WHERE id = 1", Rows: 1}
 	check("Exec", 1, func() error { _, err := db.Exec(t.Context(), update, update, update); return err })
 	check("Commit of a fresh transaction", 1, func() error { _, err := begin(t, db).Commit(t.Context(), update); return err })
+	check("CommitEarly of a fresh transaction", 1, func() error { _, err := begin(t, db).CommitEarly(t.Context(), update); return err })
 	check("Exec and Commit", 2, func() error {
 		tx := begin(t, db)
 		must(t, tx, update, update)

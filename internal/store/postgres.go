@@ -130,7 +130,7 @@ func (p *postgres) execInSteps(ctx context.Context, statements []Statement) ([]R
 	t := &postgresTx{db: p}
 	results, err := t.exec(ctx, statements)
 	if err == nil {
-		_, err = t.commit(ctx, nil)
+		_, err = t.commit(ctx, nil, false)
 	}
 	if err != nil {
 		t.rollback()
@@ -160,15 +160,30 @@ func (p *postgres) define(statements []Statement) bool {
 	return false
 }
 
+// durable writes to the log only when something in it is not on disk yet.
+func (p *postgres) durable(ctx context.Context) error {
+	const text = `SELECT CASE WHEN pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn() ` +
+		`THEN pg_logical_emit_message(true, 'clacks', '') END IS NULL`
+	return p.query(ctx, text, nil, func(func(...any) error) error { return nil })
+}
+
 func (p *postgres) begin(context.Context) (transaction, error) { return &postgresTx{db: p}, nil }
 
 // batch is what one round trip carries.
 type batch struct {
 	begin, commit bool // explicit BEGIN in front, COMMIT behind
+	early         bool // the COMMIT does not wait for the disk; what is sent behind it does
 	implicit      bool // the end of the batch is the commit
 	guard         bool // the server checks the row counts, because the commit is in the same batch
 	statements    []Statement
 }
+
+// The statements around an early commit (PostgreSQL, "Asynchronous Commit"). The second is a transaction of its own, which
+// writes to the log and so waits until all before it in the log is on disk, the early commit among it.
+const (
+	commitEarly = `SET LOCAL synchronous_commit TO off`
+	awaitDisk   = `SELECT pg_logical_emit_message(true, 'clacks', '')`
+)
 
 // run sends one batch and reads all answers.
 func (p *postgres) run(ctx context.Context, conn *pgxpool.Conn, b batch) ([]Result, error) {
@@ -176,18 +191,26 @@ func (p *postgres) run(ctx context.Context, conn *pgxpool.Conn, b batch) ([]Resu
 	if b.begin {
 		queue.Queue("BEGIN")
 	}
+	if b.early {
+		queue.Queue(commitEarly)
+	}
 	for i := range b.statements {
 		p.enqueue(&queue, &b.statements[i], b.guard)
 	}
 	if b.commit {
 		queue.Queue("COMMIT")
 	}
+	if b.early {
+		queue.Queue(awaitDisk)
+	}
 	lost := moment(b.commit || b.implicit)
 	replies := conn.SendBatch(ctx, &queue)
 	results, err := p.readAll(replies, b, lost)
 	// Close reads the answer to the Sync, which on an implicit transaction is that of the commit.
 	closeErr := replies.Close()
-	if err == nil && closeErr != nil {
+	if err == nil && closeErr != nil && b.early {
+		err = fail(clacks.InDoubt, "the database did not say that the commit is on disk", closeErr)
+	} else if err == nil && closeErr != nil {
 		err = classifyPostgres(closeErr, len(b.statements), 0, lost)
 	}
 	if err != nil {
@@ -211,7 +234,10 @@ func (p *postgres) enqueue(queue *pgx.Batch, s *Statement, guard bool) {
 }
 
 func (p *postgres) readAll(replies pgx.BatchResults, b batch, lost moment) ([]Result, error) {
-	if b.begin {
+	for _, sent := range []bool{b.begin, b.early} {
+		if !sent {
+			continue
+		}
 		if _, err := replies.Exec(); err != nil {
 			return nil, classifyPostgres(err, 0, 0, answered(err, lost))
 		}
@@ -233,7 +259,7 @@ func (p *postgres) readAll(replies pgx.BatchResults, b batch, lost moment) ([]Re
 		return nil, rowsErr
 	}
 	if b.commit {
-		return results, readCommit(replies, len(b.statements))
+		return results, readCommit(replies, len(b.statements), b.early)
 	}
 	return results, nil
 }
@@ -276,13 +302,19 @@ func readResult(replies pgx.BatchResults, s *Statement, guarded bool) (Result, e
 	return result, rows.Err()
 }
 
-func readCommit(replies pgx.BatchResults, index int) error {
+func readCommit(replies pgx.BatchResults, index int, early bool) error {
 	tag, err := replies.Exec()
 	if err != nil {
 		return classifyPostgres(err, index, 0, commitSent)
 	}
 	if tag.String() != "COMMIT" { // the server answers the COMMIT of a failed transaction with ROLLBACK
 		return fail(clacks.Internal, "the transaction had failed before its commit", nil)
+	}
+	if !early {
+		return nil
+	}
+	if _, err := replies.Exec(); err != nil {
+		return fail(clacks.InDoubt, "the database did not say that the commit is on disk", err)
 	}
 	return nil
 }
@@ -368,7 +400,7 @@ func (t *postgresTx) query(ctx context.Context, sql string, args []any, row RowF
 	return err
 }
 
-func (t *postgresTx) commit(ctx context.Context, statements []Statement) ([]Result, error) {
+func (t *postgresTx) commit(ctx context.Context, statements []Statement, early bool) ([]Result, error) {
 	if t.conn == nil && len(statements) == 0 {
 		return nil, nil
 	}
@@ -377,14 +409,14 @@ func (t *postgresTx) commit(ctx context.Context, statements []Statement) ([]Resu
 		if err != nil {
 			return nil, err
 		}
-		_, err = t.commit(ctx, nil)
+		_, err = t.commit(ctx, nil, early)
 		return results, err
 	}
 	begin, err := t.first(ctx)
 	if err != nil {
 		return nil, err
 	}
-	results, err := t.db.run(ctx, t.conn, batch{begin: begin, commit: true, guard: true, statements: statements})
+	results, err := t.db.run(ctx, t.conn, batch{begin: begin, commit: true, early: early, guard: true, statements: statements})
 	if err == nil {
 		t.release()
 	}

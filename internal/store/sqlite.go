@@ -202,12 +202,15 @@ func (l *lite) exec(ctx context.Context, statements []Statement) ([]Result, erro
 	if err != nil {
 		return nil, err
 	}
-	results, err := t.commit(ctx, statements)
+	results, err := t.commit(ctx, statements, false)
 	if err != nil {
 		t.rollback()
 	}
 	return results, err
 }
+
+// durable has nothing to wait for: see commit.
+func (l *lite) durable(context.Context) error { return nil }
 
 // begin waits for the gate and takes SQLite's write lock, so that no later statement can fail for want of it.
 func (l *lite) begin(ctx context.Context) (transaction, error) {
@@ -334,7 +337,8 @@ func isSelect(text string) bool {
 	return len(text) >= 6 && strings.EqualFold(text[:6], "select")
 }
 
-func (t *liteTx) commit(ctx context.Context, statements []Statement) ([]Result, error) {
+// commit is never early: there is one writer, and nobody sees a transaction that is not on disk.
+func (t *liteTx) commit(ctx context.Context, statements []Statement, _ bool) ([]Result, error) {
 	results, err := t.exec(ctx, statements)
 	if err != nil {
 		return nil, err

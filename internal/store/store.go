@@ -101,6 +101,7 @@ type engine interface {
 	query(ctx context.Context, sql string, args []any, row RowFunc) error
 	exec(ctx context.Context, statements []Statement) ([]Result, error)
 	begin(ctx context.Context) (transaction, error)
+	durable(ctx context.Context) error
 	close() error
 }
 
@@ -108,7 +109,7 @@ type engine interface {
 type transaction interface {
 	query(ctx context.Context, sql string, args []any, row RowFunc) error
 	exec(ctx context.Context, statements []Statement) ([]Result, error)
-	commit(ctx context.Context, statements []Statement) ([]Result, error)
+	commit(ctx context.Context, statements []Statement, early bool) ([]Result, error)
 	rollback()
 }
 
@@ -174,6 +175,9 @@ func (db *DB) Query(ctx context.Context, sql string, args []any, row RowFunc) er
 	return db.engine.query(ctx, sql, args, row)
 }
 
+// Durable returns when everything that was visible to queries before the call is on disk; see Tx.CommitEarly.
+func (db *DB) Durable(ctx context.Context) error { return db.engine.durable(ctx) }
+
 // Begin opens a writing transaction (READ COMMITTED on PostgreSQL). The caller ends it with Commit or Rollback. On
 // PostgreSQL nothing is sent yet: BEGIN travels with the first statements.
 func (db *DB) Begin(ctx context.Context) (*Tx, error) {
@@ -224,11 +228,23 @@ func (tx *Tx) Query(ctx context.Context, sql string, args []any, row RowFunc) er
 // check begins with WITH, or when there is DDL among them). clacks.InDoubt means that the commit was sent and its outcome is not known. After any other
 // error nothing of the transaction has happened. Either way it has ended.
 func (tx *Tx) Commit(ctx context.Context, statements ...Statement) ([]Result, error) {
+	return tx.commit(ctx, statements, false)
+}
+
+// CommitEarly is Commit for a transaction that others wait for. On PostgreSQL it gives up its locks before it waits for the
+// disk, so that several such commits share one write. It returns when all is durable, as Commit does; but others may see
+// what it wrote a moment before, and when the server crashes in that moment it is gone again. Who passes on what he has
+// seen, so that it could not be taken back, asks DB.Durable first.
+func (tx *Tx) CommitEarly(ctx context.Context, statements ...Statement) ([]Result, error) {
+	return tx.commit(ctx, statements, true)
+}
+
+func (tx *Tx) commit(ctx context.Context, statements []Statement, early bool) ([]Result, error) {
 	if tx.done || tx.failed {
 		return nil, errEnded
 	}
 	tx.done = true
-	results, err := tx.transaction.commit(ctx, statements)
+	results, err := tx.transaction.commit(ctx, statements, early)
 	if err != nil {
 		tx.transaction.rollback()
 	}
