@@ -80,6 +80,8 @@ type Event struct {
 type database interface {
 	Exec(ctx context.Context, statements ...store.Statement) ([]store.Result, error)
 	Query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error
+	// Durable returns when what was visible before is on disk.
+	Durable(ctx context.Context) error
 }
 
 // Log is the event log in the state database. It is safe for concurrent use, and needs no closing: it works in the

@@ -48,7 +48,7 @@ func (l *Log) value(ctx context.Context, sql string, args ...any) (int64, error)
 	if !found {
 		return 0, clacks.E(clacks.Internal, "events.read", "the counter of the event log is missing")
 	}
-	return value, nil
+	return value, l.db.Durable(ctx)
 }
 
 // Read returns up to limit events after a sequence number, in order and without regard to rights. Fewer than limit does
@@ -62,11 +62,13 @@ func (l *Log) Read(ctx context.Context, after int64, limit int) ([]Event, error)
 // errPageFull ends the reading of a page; it goes no further than page.
 var errPageFull = errors.New("the page is full")
 
-// page reads events after a sequence number in order, until there are limit of them or pageBytes.
+// page reads events after a sequence number in order, until there are limit of them or pageBytes. They are given out when
+// they are on disk: a number that somebody knows is never given to another event.
 func (l *Log) page(ctx context.Context, after int64, limit int, yield func(Event)) error {
 	if limit <= 0 {
 		return nil
 	}
+	var events []Event
 	size := 0
 	err := l.db.Query(ctx, selectEvents, []any{after, int64(limit)}, func(scan func(...any) error) error {
 		var e Event
@@ -81,13 +83,24 @@ func (l *Log) page(ctx context.Context, after int64, limit int, yield func(Event
 		if written(e.Type) {
 			e.Document = withSequence(document, e.Sequence)
 		}
-		yield(e)
+		events = append(events, e)
 		if size += len(e.Document); size >= pageBytes {
 			return errPageFull
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errPageFull) {
+	if errors.Is(err, errPageFull) {
+		err = nil
+	}
+	if len(events) > 0 {
+		if notYet := l.db.Durable(ctx); notYet != nil {
+			return fmt.Errorf("read the event log: %w", notYet)
+		}
+	}
+	for _, e := range events {
+		yield(e)
+	}
+	if err != nil {
 		return fmt.Errorf("read the event log: %w", err)
 	}
 	return nil

@@ -23,6 +23,8 @@
 //     after it is kept.
 //  5. Commit point: the other index rows, the versions, the event rows, the journal's "prepared -> committed" and the release of the locks
 //     are written in the transaction of 3, which commits.
+//     On PostgreSQL others may see it a moment before it is on disk, the caller is told after that. When the server
+//     crashes in between, the row is "prepared" again, and recovery does the same once more.
 //  6. The event log is told that there is something to deliver. Nothing after 5 can fail the request.
 //
 // A definite refusal at 3, or at the first change of 4: roll back, "aborted", nothing was changed. A later refusal: the

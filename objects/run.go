@@ -211,7 +211,7 @@ func encodeResult(p *plan) ([]byte, error) {
 	return text, nil
 }
 
-// outcome is the result of a committed operation.
+// outcome is the result of a committed operation, as soon as nothing can take it back.
 func (s *Service) outcome(ctx context.Context, operation string) (*Result, error) {
 	record, err := s.journal.Get(ctx, operation)
 	if err != nil {
@@ -225,6 +225,9 @@ func (s *Service) outcome(ctx context.Context, operation string) (*Result, error
 		return nil, clacks.E(clacks.Internal, "objects.outcome", "the journal row is damaged: %w", err)
 	}
 	result := &Result{UUID: stored.UUID, DN: stored.DN, Version: stored.Version}
+	if err := s.db.Durable(ctx); err != nil {
+		return nil, err
+	}
 	err = s.db.Query(ctx, `SELECT sequence FROM clacks_events WHERE event_id = ?`, []any{stored.Event},
 		func(scan func(...any) error) error { return scan(&result.Sequence) })
 	return result, err

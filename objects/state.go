@@ -11,6 +11,8 @@ type database interface {
 	Exec(ctx context.Context, statements ...store.Statement) ([]store.Result, error)
 	Query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error
 	Begin(ctx context.Context) (transaction, error)
+	// Durable returns when what was visible before is on disk: commits are visible a moment earlier.
+	Durable(ctx context.Context) error
 	Dialect() store.Dialect
 	Ping(ctx context.Context) error
 }
@@ -22,7 +24,8 @@ type transaction interface {
 	Rollback()
 }
 
-// stateDatabase is *store.DB as a database: Begin returns the interface.
+// stateDatabase is *store.DB as a database: Begin returns the interface, and its transactions, all of which wait for the
+// counter of the event log at their end, commit early.
 type stateDatabase struct{ *store.DB }
 
 func (d stateDatabase) Begin(ctx context.Context) (transaction, error) {
@@ -30,5 +33,11 @@ func (d stateDatabase) Begin(ctx context.Context) (transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tx, nil
+	return stateTransaction{tx}, nil
+}
+
+type stateTransaction struct{ *store.Tx }
+
+func (t stateTransaction) Commit(ctx context.Context, statements ...store.Statement) ([]store.Result, error) {
+	return t.CommitEarly(ctx, statements...)
 }
