@@ -62,11 +62,10 @@ type qt3Environment struct {
 	collation   string // the default collation
 	baseURI     string
 	contextItem string
-	schemas     int
 }
 
 // qt3Source is a document (with a role: "." or "$name") or a text.
-type qt3Source struct{ role, file, uri, validation string }
+type qt3Source struct{ role, file, uri string }
 
 type qt3Param struct {
 	name     name
@@ -254,8 +253,6 @@ func readQT3Environment(e *helium.Element, file string) *qt3Environment {
 			env.baseURI = qt3Attr(n, "uri")
 		case "context-item":
 			env.contextItem = qt3Attr(n, "select")
-		case "schema":
-			env.schemas++
 		}
 	}
 	return env
@@ -264,7 +261,6 @@ func readQT3Environment(e *helium.Element, file string) *qt3Environment {
 func readQT3Source(n *helium.Element, file string) qt3Source {
 	return qt3Source{
 		role: qt3Attr(n, "role"), file: filepath.Join(filepath.Dir(file), qt3Attr(n, "file")), uri: qt3Attr(n, "uri"),
-		validation: qt3Attr(n, "validation"),
 	}
 }
 

@@ -45,14 +45,15 @@ var qt3Present = map[string]bool{
 // qt3Languages are those of fn:format-date and its like.
 var qt3Languages = map[string]bool{"en": true}
 
-// skip is the reason why a case is not run, or empty.
+// skip is the reason why a case is not run, or empty. A case that only has an environment with a schema is run without
+// the schema: most do not depend on it.
 func (c *qt3Case) skip() string {
 	for _, d := range c.dependencies {
 		if reason := d.skip(); reason != "" {
 			return reason
 		}
 	}
-	return c.environment.skip()
+	return ""
 }
 
 func (d qt3Dependency) skip() string {
@@ -101,19 +102,6 @@ func (d qt3Dependency) skip() string {
 		return ""
 	}
 	return "needs the absence of: " + d.value
-}
-
-// skip is the reason why a case in this environment is not run. The catalogue does not name the dependency everywhere.
-func (e *qt3Environment) skip() string {
-	if e.schemas > 0 {
-		return qt3Absent["schemaImport"]
-	}
-	for _, s := range e.sources {
-		if s.validation != "" && s.validation != "skip" {
-			return qt3Absent["schemaValidation"]
-		}
-	}
-	return ""
 }
 
 // qt3Files are the documents that cases share: each is parsed once.
