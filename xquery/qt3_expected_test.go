@@ -68,16 +68,6 @@ func writeQT3Expected(file string, verdicts map[string]qt3Verdict, known map[str
 	return os.WriteFile(file, []byte(b.String()), 0o644)
 }
 
-// strayQT3 reports whether a case that is listed as too slow ended in another way.
-func strayQT3(verdicts map[string]qt3Verdict, known map[string]qt3Expectation) bool {
-	for id, listed := range known {
-		if listed.status == "timeout" && verdicts[id].status != "timeout" {
-			return true
-		}
-	}
-	return false
-}
-
 // compareQT3 are the differences between what happened and what is expected, one sentence each. Cases that were not
 // run are not expected to be listed when all were to run.
 func compareQT3(verdicts map[string]qt3Verdict, known map[string]qt3Expectation, all bool) []string {
