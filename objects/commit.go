@@ -27,9 +27,8 @@ func (a *again) Unwrap() error { return a.err }
 // execution is a plan on its way through the steps.
 type execution struct {
 	*plan
-	tx       transaction
-	results  []backends.Result // of the steps that are done
-	done     []int             // their indexes
+	tx       transaction       // of step 3, where it is kept open; else nil
+	done     []int             // the indexes of the steps that are done
 	versions map[string]string // the last known version of each entry
 }
 
@@ -56,13 +55,13 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 			return nil, err
 		}
 	}
-	x := &execution{plan: p, versions: map[string]string{}, results: make([]backends.Result, len(p.Steps))}
-	if err := s.openTransaction(ctx, x); err != nil {
+	x := &execution{plan: p, versions: map[string]string{}}
+	defer x.rollback()
+	if err := s.checkSurroundings(ctx, x); err != nil {
 		return nil, s.abort(ctx, x, err)
 	}
-	defer x.rollback()
 	if err := s.applySteps(ctx, x); err != nil {
-		x.rollback() // before the undo: it may take long, and SQLite has one writer
+		x.rollback() // before the undo, which may take long
 		return nil, s.abort(ctx, x, err)
 	}
 	sequence, err := s.commitPoint(ctx, x)
@@ -86,52 +85,75 @@ func (s *Service) freeNumbers(p *plan) {
 	}
 }
 
-// openTransaction is step 3: the rows of the index, and those of SQL backends in the same database.
-func (s *Service) openTransaction(ctx context.Context, x *execution) error {
-	if err := failpoint.Hit("commit/before-open"); err != nil {
-		return internal(err)
-	}
-	statements, err := s.transactionStatements(x.plan)
-	if err != nil {
-		return err
-	}
-	statements.parents = s.parentStatements(x.plan)
-	if x.Emptied != "" {
-		statements.emptied = []store.Statement{emptiedStatement(x.Emptied)}
-	}
-	if all := statements.all(); len(all) > 0 {
-		if x.tx, err = s.db.Begin(ctx); err != nil {
-			return err
-		}
-		if _, err := x.tx.Exec(ctx, all...); err != nil {
-			x.rollback()
-			return s.refused(x.plan, statements, err)
-		}
-	}
-	if err := internal(failpoint.Hit("commit/after-open")); err != nil {
-		x.rollback()
-		return err
-	}
-	return nil
-}
-
-// rollback ends the transaction of step 3, if there is one.
+// rollback ends the transaction of step 3, if it is open.
 func (x *execution) rollback() {
 	if x.tx != nil {
 		x.tx.Rollback()
 	}
 }
 
-// opening are the statements of step 3, in parts: what the failure of one means depends on its part. Recovery repeats
-// joined and rows.
-type opening struct{ parents, joined, rows, emptied []store.Statement }
-
-func (o *opening) all() []store.Statement {
-	return slices.Concat(o.parents, o.joined, o.rows, o.emptied)
+// checkSurroundings is step 3: what is locked is looked at once more, and the rows of SQL backends in the same database are
+// written, not yet committed.
+func (s *Service) checkSurroundings(ctx context.Context, x *execution) error {
+	if err := internal(failpoint.Hit("commit/before-check")); err != nil {
+		return err
+	}
+	if err := s.look(ctx, x.plan); err != nil {
+		return err
+	}
+	if err := s.writeRows(ctx, x); err != nil {
+		return err
+	}
+	return internal(failpoint.Hit("commit/after-check"))
 }
 
-func (s *Service) transactionStatements(p *plan) (*opening, error) {
-	o := &opening{}
+// look makes sure that nobody moves or removes the parents of new names, nor gives names below what is moved or removed
+// here. Both sides have locked before they look, so at least the later one sees the other. Recovery need not look again:
+// the locks keep the others away until the operation has ended.
+func (s *Service) look(ctx context.Context, p *plan) error {
+	text, args := lookQuery(p)
+	if text == "" {
+		return nil
+	}
+	undisturbed := false
+	err := s.db.Query(ctx, text, args, func(func(...any) error) error { undisturbed = true; return nil })
+	if err == nil && !undisturbed {
+		return &again{busy: true, err: clacks.E(clacks.Conflict, "objects.commit", "the parent is being changed by others")}
+	}
+	return err
+}
+
+// writeRows writes the rows of SQL backends in the same database: their constraints refuse here, before another backend is
+// touched. The transaction stays open until the commit point; SQLite has one writer, who must not wait for a directory:
+// there it is taken back, and the rows are written again at the commit point. Without another backend that is soon enough.
+func (s *Service) writeRows(ctx context.Context, x *execution) error {
+	joined, err := s.joinedStatements(x.plan)
+	if err != nil || len(joined) == 0 || s.allJoined(x.plan) {
+		return err
+	}
+	tx, err := s.db.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, joined...); err != nil {
+		tx.Rollback()
+		return s.refused(x.plan, err, 0, len(joined))
+	}
+	if s.batches != nil {
+		tx.Rollback()
+		return nil
+	}
+	x.tx = tx
+	return nil
+}
+
+func (s *Service) allJoined(p *plan) bool {
+	return !slices.ContainsFunc(p.Steps, func(step journal.Step) bool { return s.joiners[step.Backend] == nil })
+}
+
+// joinedStatements are the steps of SQL backends in the state database.
+func (s *Service) joinedStatements(p *plan) ([]store.Statement, error) {
+	var list []store.Statement
 	for i := range p.Steps {
 		joiner := s.joiners[p.Steps[i].Backend]
 		if joiner == nil {
@@ -141,28 +163,9 @@ func (s *Service) transactionStatements(p *plan) (*opening, error) {
 		if err != nil {
 			return nil, s.inFields(p, &p.Steps[i], err)
 		}
-		o.joined = append(o.joined, statements...)
+		list = append(list, statements...)
 	}
-	for i := range p.Rows {
-		if c := &p.Rows[i]; !c.atCommit() {
-			o.rows = append(o.rows, c.statements()...)
-		}
-	}
-	return o, nil
-}
-
-// parentStatements make sure that nobody moves or removes the parents of new names, nor gives names below what is moved
-// or removed here. Recovery needs none of it: once an operation has passed them, its locks keep the others away until it
-// has ended.
-func (s *Service) parentStatements(p *plan) []store.Statement {
-	var list []store.Statement
-	for _, key := range p.Parents {
-		list = append(list, parentStatement(key, p.Operation, s.db.Dialect()))
-	}
-	if p.Vacated != "" {
-		list = append(list, vacatedStatement(p.Vacated, p.Operation))
-	}
-	return list
+	return list, nil
 }
 
 // applySteps is step 4: the changes of all other backends, one after the other.
@@ -183,7 +186,6 @@ func (s *Service) applySteps(ctx context.Context, x *execution) error {
 		if err != nil {
 			return s.inStep(x, step, err)
 		}
-		x.results[i] = result
 		x.done = append(x.done, i)
 		x.versions[entryKey(step)] = result.Version
 		if err := internal(failpoint.Hit("commit/after-apply")); err != nil {
@@ -203,39 +205,65 @@ func (s *Service) commitPoint(ctx context.Context, x *execution) (int64, error) 
 	if err := internal(failpoint.Hit("commit/before-commit")); err != nil {
 		return 0, err
 	}
-	statements, err := s.finalStatements(x.plan, x.versions)
+	sequence, err := s.write(ctx, x.plan, x.versions, x.tx)
+	if err == nil {
+		_ = failpoint.Hit("commit/after-commit") // an error here would be too late to matter
+	}
+	return sequence, err
+}
+
+// errClaimed says that another agent took this one for dead and has the operation now.
+var errClaimed = errors.New("objects: another agent has claimed the operation")
+
+// write is the transaction of the commit point: the journal row first, since it fails when another agent has claimed the
+// operation; then rows; the events last, since they hold the lock that makes sequence numbers follow the order of commits.
+// tx is the one of step 3 with the rows of SQL backends, or nil.
+func (s *Service) write(ctx context.Context, p *plan, versions map[string]string, tx transaction) (int64, error) {
+	result, err := encodeResult(p)
 	if err != nil {
 		return 0, err
 	}
-	if x.tx == nil { // nothing had to be checked before: SQLite's one writer was left to others meanwhile
-		if x.tx, err = s.db.Begin(ctx); err != nil {
+	var joined []store.Statement
+	if tx == nil {
+		if joined, err = s.joinedStatements(p); err != nil {
 			return 0, err
 		}
 	}
-	results, err := x.tx.Commit(ctx, statements...)
-	if err != nil {
-		return 0, err
-	}
-	_ = failpoint.Hit("commit/after-commit") // an error here would be too late to matter
-	return results[len(results)-1].Value, nil
-}
-
-// finalStatements end a commit: the journal row first, since it fails when another agent has claimed the operation; then
-// what the index learns only now; the event rows last, since they hold the lock that makes sequence numbers follow the order of commits.
-func (s *Service) finalStatements(p *plan, versions map[string]string) ([]store.Statement, error) {
-	result, err := encodeResult(p)
-	if err != nil {
-		return nil, err
-	}
 	statements := []store.Statement{s.journal.Committed(p.Operation, result), s.journal.Unlock(p.Operation)}
+	first := len(statements)
+	statements = append(statements, joined...)
 	for i := range p.Rows {
 		statements = append(statements, p.Rows[i].finalStatements(versions)...)
 	}
+	sequence, err := s.commitWith(ctx, p, tx, statements)
+	if err != nil {
+		return 0, s.refused(p, err, first, first+len(joined))
+	}
+	return sequence, nil
+}
+
+// commitWith commits statements and the plan's events, and returns the number of the last event.
+func (s *Service) commitWith(ctx context.Context, p *plan, tx transaction, statements []store.Statement) (int64, error) {
+	if s.batches != nil {
+		j := &job{statements: statements, events: p.Events}
+		err := s.batches.run(ctx, j)
+		return j.sequence, err
+	}
 	events, err := s.recorder.Record(p.Events)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return append(statements, events...), nil
+	if tx == nil {
+		if tx, err = s.db.Begin(ctx); err != nil {
+			return 0, err
+		}
+		defer tx.Rollback()
+	}
+	results, err := tx.Commit(ctx, append(statements, events...)...)
+	if err != nil {
+		return 0, err
+	}
+	return results[len(results)-1].Value, nil
 }
 
 // abort ends an operation of which the steps in x.done were carried out: they are taken back, and the row is ended. The
@@ -281,12 +309,8 @@ func reasonOf(err error) string { return clacks.KindOf(err).String() }
 
 // afterCommitPoint decides after a commit that returned an error: done, refused, or open.
 func (s *Service) afterCommitPoint(ctx context.Context, x *execution, cause error) (*Result, error) {
-	var rows *store.RowsError
 	switch {
-	case errors.As(cause, &rows) && rows.Index > 0:
-		cause = &again{err: clacks.E(clacks.Conflict, "objects.commit", "the object is being changed by others: %w", cause)}
-	case rows != nil:
-		// Recovery of another agent took this one for dead and has the operation now.
+	case errors.Is(cause, errClaimed):
 		s.log.Error("another agent has taken over an operation", "operation", x.Operation)
 		return nil, clacks.E(clacks.InDoubt, "objects.commit", "another agent decides on the outcome")
 	case clacks.IsKind(cause, clacks.InDoubt), clacks.IsKind(cause, clacks.Unavailable) && len(x.done) > 0:
@@ -367,20 +391,18 @@ func internal(err error) error {
 	return clacks.E(clacks.Internal, "objects.commit", "%w", err)
 }
 
-// refused gives the failure of a statement of step 3 its meaning.
-func (s *Service) refused(p *plan, o *opening, err error) error {
+// refused gives the failure of a statement its meaning; those from and before to are of SQL backends.
+func (s *Service) refused(p *plan, err error, from, to int) error {
 	var rows *store.RowsError
 	var constraint *store.ConstraintError
 	switch {
+	case errors.As(err, &rows) && rows.Index < from:
+		return errClaimed
 	case errors.As(err, &rows):
-		if rows.Index < len(o.parents) {
-			return &again{busy: true, err: clacks.E(clacks.Conflict, "objects.commit", "the parent is being changed by others")}
-		}
 		return &again{err: clacks.E(clacks.Conflict, "objects.commit", "the object is being changed by others: %w", err)}
+	case errors.As(err, &constraint) && (constraint.Index < from || constraint.Index >= to):
+		return &again{err: clacks.E(clacks.NotUnique, "objects.commit", "the name is taken: %w", err)}
 	case errors.As(err, &constraint):
-		if i := constraint.Index - len(o.parents); i >= len(o.joined) {
-			return &again{err: clacks.E(clacks.NotUnique, "objects.commit", "the name is taken: %w", err)}
-		}
 		return s.constraint(p, constraint)
 	}
 	return err

@@ -58,7 +58,7 @@ func (r *request) delete(ctx context.Context, l *loaded, q *DeleteRequest) (*pla
 	if err := r.addAll(ctx, p, order); err != nil {
 		return nil, err
 	}
-	p.plan.Vacated = l.row.dnKey
+	p.plan.Vacated, p.plan.Below = l.row.dnKey, len(doomed)-1
 	return p.finish(Result{UUID: l.row.uuid, DN: l.row.dn}), nil
 }
 

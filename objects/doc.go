@@ -17,14 +17,15 @@
 //  1. Plan (plan.go). No effect. A dry run ends here.
 //  2. Prepare (journal.Prepare): one state transaction writes the journal row "prepared" with the sealed plan, locks
 //     every touched object, checks their versions, and reserves unique values. Durable before any backend is touched.
-//  3. Open (commit.go): a state transaction with the rows of SQL backends in the same database and those index rows that
-//     take or give up a name. Their constraints are checked here. Not committed.
+//  3. Check (commit.go): nobody moves or removes the parents of new names, nor gives names below what is moved or
+//     removed. The rows of SQL backends in the state database are written, in a transaction that is not committed, so
+//     that their constraints refuse here. (On SQLite, which has one writer, it is rolled back and repeated in 5.)
 //  4. Apply: one atomic change an entry in every other backend, in order, each under its guard; the entry's version
 //     after it is kept.
-//  5. Commit point: the other index rows, the versions, the event rows, the journal's "prepared -> committed" and the release of the locks
-//     are written in the transaction of 3, which commits.
-//     On PostgreSQL others may see it a moment before it is on disk, the caller is told after that. When the server
-//     crashes in between, the row is "prepared" again, and recovery does the same once more.
+//  5. Commit point: one state transaction with the SQL rows of 3, the index rows with the versions of 4, the journal's
+//     "prepared -> committed", the release of the locks, and the event rows. On SQLite, transactions that are ready at
+//     the same time are one (batch.go). On PostgreSQL others may see it a moment before it is on disk; the caller is told
+//     after that. When the server crashes in between, the row is "prepared" again, and recovery does the same once more.
 //  6. The event log is told that there is something to deliver. Nothing after 5 can fail the request.
 //
 // A definite refusal at 3, or at the first change of 4: roll back, "aborted", nothing was changed. A later refusal: the
@@ -38,7 +39,7 @@
 //	crash after        recovery (recover.go) finds                     and does
 //	1 plan             nothing                                         nothing
 //	2 prepare          prepared; all entries as before                 abort: row "aborted", locks and reservations freed
-//	3 open             the same: the open transaction is gone          abort
+//	3 check            the same: the open transaction is gone          abort
 //	4 apply, i of n    prepared; entries 1..i as after, rest before    applies the rest, then 5; undoes 1..i if one refuses
 //	4 apply, all       prepared; all entries as after                  5 anew: rows, events and journal from the plan
 //	5 commit point     committed                                       nothing

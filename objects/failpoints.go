@@ -4,13 +4,13 @@ package objects
 // package comment. Points of step 4 are hit once for each change, those of recovery once for each operation.
 var FailPoints = []string{
 	"commit/before-prepare", "commit/after-prepare",
-	"commit/before-open", "commit/after-open",
+	"commit/before-check", "commit/after-check",
 	"commit/before-apply", "commit/after-apply",
 	"commit/before-commit", "commit/after-commit",
 	"undo/before-step", "undo/before-restore", "undo/after-step",
 	"abort/before-end", "abort/after-end",
 	"recover/before-claim", "recover/after-claim",
-	"recover/before-look", "recover/after-look",
+	"recover/before-survey", "recover/after-survey",
 	"recover/before-apply", "recover/after-apply",
 	"recover/before-commit", "recover/after-commit",
 	"recover/before-end", "recover/after-end",

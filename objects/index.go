@@ -155,10 +155,6 @@ type rowChange struct {
 // uniqueValue is a row of clacks_unique that an object gives up.
 type uniqueValue struct{ Type, Attribute, Key string }
 
-// atCommit reports whether no constraint can refuse the change: it is written at the commit point, when the versions of
-// the entries are known, in one statement.
-func (c *rowChange) atCommit() bool { return c.Op == rowUpdate && !c.Renamed }
-
 // statements are the change as SQL. They fail when the row is not as it was planned.
 func (c *rowChange) statements() []store.Statement {
 	var list []store.Statement
@@ -208,8 +204,7 @@ keys = ? WHERE uuid = ? AND version = ?`,
 	return append(list, c.reserveStatements()...)
 }
 
-// finalStatements write what the commit point has to tell the row: the versions of the entries by now, and all that could
-// wait for them.
+// finalStatements are the change with what is known at the commit point: the versions of the object's entries.
 func (c *rowChange) finalStatements(versions map[string]string) []store.Statement {
 	known := map[string]string{}
 	for key, version := range versions {
@@ -220,13 +215,7 @@ func (c *rowChange) finalStatements(versions map[string]string) []store.Statemen
 	if len(known) > 0 {
 		c.Guards.Versions = known
 	}
-	switch {
-	case c.atCommit():
-		return c.statements()
-	case len(known) == 0 || c.Op == rowDelete || c.Op == rowRename:
-		return nil
-	}
-	return []store.Statement{{SQL: `UPDATE clacks_objects SET guards = ? WHERE uuid = ?`, Args: []any{c.guards(), c.UUID}}}
+	return c.statements()
 }
 
 // reserveStatements take the unique values of an object that was there before the index; those of others stay theirs.
@@ -246,39 +235,31 @@ func (c *rowChange) reserveStatements() []store.Statement {
 	return list
 }
 
-// emptiedStatement fails when the index still has an object at or below a name that was moved away: somebody has made it
-// there meanwhile.
-func emptiedStatement(key string) store.Statement {
-	from, to := dn.PathRange(dn.PathOfKey(key))
-	return store.Statement{
-		SQL:  `SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM clacks_objects WHERE path_key >= ? AND path_key < ?)`,
-		Args: []any{from, to}, Rows: 1,
-	}
-}
-
 // nameLock is the lock of a name that an operation gives to an object. It is in the form of a path, so that the locks of
 // all names below another are a range.
 func nameLock(key string) string { return "dn:" + dn.PathOfKey(key) }
 
-// parentStatement holds the parent of a new or moved object, and fails when it is gone or another operation has locked
-// it: it may be about to be moved.
-func parentStatement(key, operation string, dialect store.Dialect) store.Statement {
-	text := `SELECT 1 FROM clacks_objects o WHERE o.dn_key = ?
-AND NOT EXISTS (SELECT 1 FROM clacks_locks l WHERE l.uuid = o.uuid AND l.operation <> ?)`
-	if dialect == store.PostgreSQL {
-		text += ` FOR SHARE OF o`
+// lookQuery yields a row when nothing is in the way of a plan: the parents of its names are there and nobody else has locked
+// them, nobody else has locked a name below what it moves or removes, and there are just the objects below that were
+// planned to move along. "" when there is nothing to look at.
+func lookQuery(p *plan) (string, []any) {
+	var conditions []string
+	var args []any
+	for _, key := range p.Parents {
+		conditions = append(conditions, `EXISTS (SELECT 1 FROM clacks_objects o WHERE o.dn_key = ?
+AND NOT EXISTS (SELECT 1 FROM clacks_locks l WHERE l.uuid = o.uuid AND l.operation <> ?))`)
+		args = append(args, key, p.Operation)
 	}
-	return store.Statement{SQL: text, Args: []any{key, operation}, Rows: 1}
-}
-
-// vacatedStatement is the other side of parentStatement: it fails when another operation gives a name below the one that
-// is moved or removed. Both sides lock first, durably, and look then: at least the later one sees the other.
-func vacatedStatement(key, operation string) store.Statement {
-	from, to := dn.PathRange(dn.PathOfKey(key))
-	return store.Statement{
-		SQL:  `SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM clacks_locks WHERE uuid > ? AND uuid < ? AND operation <> ?)`,
-		Args: []any{"dn:" + from, "dn:" + to, operation}, Rows: 1,
+	if p.Vacated != "" {
+		from, to := dn.PathRange(dn.PathOfKey(p.Vacated))
+		conditions = append(conditions, `NOT EXISTS (SELECT 1 FROM clacks_locks WHERE uuid > ? AND uuid < ? AND operation <> ?)`,
+			`(SELECT COUNT(*) FROM clacks_objects WHERE path_key > ? AND path_key < ?) = ?`)
+		args = append(args, "dn:"+from, "dn:"+to, p.Operation, from, to, p.Below)
 	}
+	if len(conditions) == 0 {
+		return "", nil
+	}
+	return `SELECT 1 WHERE ` + strings.Join(conditions, ` AND `), args
 }
 
 func (c *rowChange) guards() string {

@@ -24,12 +24,12 @@ type plan struct {
 	Rows      []rowChange
 	Events    []Changed
 	Result    Result
-	// Parents are DN keys of rows that must be there, unmoved, when the commit transaction is open.
+	// Parents are DN keys of objects that must be there and stay where they are.
 	Parents []string
-	// Emptied is the DN key below which no row may be left: an object was moved away from it.
-	Emptied string `json:",omitempty"`
-	// Vacated is the DN key below which no other operation may make or move an object: it is moved or removed itself.
+	// Vacated is the DN key below which nobody else may give a name: its object is moved or removed. Below is how many
+	// objects lie there.
 	Vacated string `json:",omitempty"`
+	Below   int    `json:",omitempty"`
 
 	unique  []journal.Reservation
 	shapes  []*mapping.Shape // of all objects in it, for messages and for hiding secrets

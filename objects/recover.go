@@ -7,7 +7,6 @@ import (
 	"clacks"
 	"clacks/backends"
 	"clacks/internal/failpoint"
-	"clacks/internal/store"
 	"clacks/objects/journal"
 )
 
@@ -103,8 +102,8 @@ type findings struct {
 	neither  int
 }
 
-// look probes every step outside of the state database, in order.
-func (s *Service) look(ctx context.Context, p *plan) (*findings, error) {
+// survey probes every step outside of the state database, in order.
+func (s *Service) survey(ctx context.Context, p *plan) (*findings, error) {
 	f := &findings{outcomes: make([]journal.Outcome, len(p.Steps)), versions: map[string]string{}}
 	for i := range p.Steps {
 		step := &p.Steps[i]
@@ -148,14 +147,14 @@ func waitsFor(steps []journal.Step, outcomes []journal.Outcome, i int) bool {
 
 // settlePlan is the table of the package comment.
 func (s *Service) settlePlan(ctx context.Context, p *plan, to direction) (journal.State, error) {
-	if err := internal(failpoint.Hit("recover/before-look")); err != nil {
+	if err := internal(failpoint.Hit("recover/before-survey")); err != nil {
 		return "", err
 	}
-	f, err := s.look(ctx, p)
+	f, err := s.survey(ctx, p)
 	if err != nil {
 		return "", err
 	}
-	if err := internal(failpoint.Hit("recover/after-look")); err != nil {
+	if err := internal(failpoint.Hit("recover/after-survey")); err != nil {
 		return "", err
 	}
 	switch {
@@ -212,12 +211,12 @@ func unknown(err error) error {
 	return clacks.E(clacks.InDoubt, "objects.recover", "interrupted: %w", err)
 }
 
-// rollForward is steps 3 and 5 anew, from the plan.
+// rollForward is step 5 anew, from the plan.
 func (s *Service) rollForward(ctx context.Context, p *plan, f *findings) (journal.State, error) {
 	if err := internal(failpoint.Hit("recover/before-commit")); err != nil {
 		return "", err
 	}
-	err := s.repeatTransaction(ctx, p, f.versions)
+	_, err := s.write(ctx, p, f.versions, nil)
 	if err == nil {
 		s.recorder.Recorded()
 		return journal.Committed, internal(failpoint.Hit("recover/after-commit"))
@@ -230,33 +229,10 @@ func (s *Service) rollForward(ctx context.Context, p *plan, f *findings) (journa
 	case r != nil && r.State != journal.Prepared:
 		return r.State, nil
 	}
-	var rows *store.RowsError
-	var constraint *store.ConstraintError
-	if errors.As(err, &rows) || errors.As(err, &constraint) {
-		return s.takeBack(ctx, p, f, err)
+	if errors.Is(err, errClaimed) || !definite(err) {
+		return "", err
 	}
-	return "", err
-}
-
-func (s *Service) repeatTransaction(ctx context.Context, p *plan, versions map[string]string) error {
-	statements, err := s.transactionStatements(p)
-	if err != nil {
-		return err
-	}
-	final, err := s.finalStatements(p, versions)
-	if err != nil {
-		return err
-	}
-	tx, err := s.db.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if _, err := tx.Exec(ctx, statements.all()...); err != nil {
-		return err
-	}
-	_, err = tx.Commit(ctx, final...)
-	return err
+	return s.takeBack(ctx, p, f, err)
 }
 
 // takeBack undoes what is done of a plan that cannot be finished.
@@ -315,8 +291,16 @@ func (s *Service) endRecovery(ctx context.Context, p *plan, state journal.State)
 	if err := internal(failpoint.Hit("recover/before-end")); err != nil {
 		return "", err
 	}
-	if _, err := s.journal.End(ctx, p.Operation, state, "recovery"); err != nil {
+	ended, err := s.journal.End(ctx, p.Operation, state, "recovery")
+	if err != nil {
 		return "", err
+	}
+	if !ended { // it has ended meanwhile, or is another agent's
+		r, err := s.journal.Get(ctx, p.Operation)
+		if err != nil || r == nil || r.State == journal.Prepared {
+			return "", unknown(errors.Join(errClaimed, err))
+		}
+		return r.State, nil
 	}
 	return state, internal(failpoint.Hit("recover/after-end"))
 }

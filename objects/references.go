@@ -282,7 +282,7 @@ func (r *request) follow(ctx context.Context, p *planner, e *edit, c *consequenc
 			return err
 		}
 		if key != e.row.dnKey {
-			p.plan.Emptied, p.plan.Vacated = e.row.dnKey, e.row.dnKey
+			p.plan.Vacated, p.plan.Below = e.row.dnKey, len(c.children)
 		}
 	}
 	referring, err := r.referring(ctx, e.row.uuid, edits, c.values)

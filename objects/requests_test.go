@@ -1,7 +1,6 @@
 package objects
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -398,8 +397,7 @@ func TestClaimedOperationsDoNotCommit(t *testing.T) {
 	ada := w.create("User", w.house(), person("ada"))
 	before := len(w.events())
 	// While the commit is between prepare and its commit point, another agent takes its operation over.
-	stores := w.db
-	w.db = beginHook{stores, func() {
+	w.table.deny = func(backends.Change) error {
 		records, err := w.journal.Pending(t.Context())
 		if err != nil || len(records) != 0 {
 			t.Errorf("a running operation is pending: %v, %v", records, err)
@@ -407,13 +405,14 @@ func TestClaimedOperationsDoNotCommit(t *testing.T) {
 		if _, err := w.state.Exec(t.Context(), statement(`UPDATE clacks_journal SET owner = 'thief' WHERE state = 'prepared'`)); err != nil {
 			t.Error(err)
 		}
-	}}
+		return nil
+	}
 	_, err := w.Update(t.Context(), admin, UpdateRequest{ID: ada.UUID, Changes: map[string]any{"sn": "X", "badgeNumber": "B-1234"}})
 	wantKind(t, err, clacks.InDoubt)
 	if len(w.events()) != before {
 		t.Error("a claimed operation was committed")
 	}
-	w.db = stores
+	w.table.deny = nil
 	// The thief never lived: its operation is anybody's, and is finished by what the entries show.
 	if err := w.recoverPending(t.Context()); err != nil {
 		t.Fatal(err)
@@ -422,17 +421,6 @@ func TestClaimedOperationsDoNotCommit(t *testing.T) {
 		t.Errorf("%+v", v.Values)
 	}
 	w.oracle(w.Service)
-}
-
-// beginHook does something before each commit transaction.
-type beginHook struct {
-	database
-	before func()
-}
-
-func (h beginHook) Begin(ctx context.Context) (transaction, error) {
-	h.before()
-	return h.database.Begin(ctx)
 }
 
 func TestWritesOfOthersAreNotOverwritten(t *testing.T) {

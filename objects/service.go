@@ -96,6 +96,7 @@ type Service struct {
 	backends map[string]backends.Backend
 	joiners  map[string]backends.Joiner // those whose tables lie in the state database
 	db       database
+	batches  *batcher // where transactions are run together; nil where each commits for itself
 	journal  *journal.Journal
 	recorder Recorder
 	policy   access.Policy
@@ -164,7 +165,12 @@ func newService(c Config, db database) (*Service, error) {
 	if s.policy == nil {
 		s.policy = access.Static{}
 	}
-	if s.journal, err = journal.New(db, c.Key, c.Owner, s.now); err != nil {
+	var journalDB journal.Database = db
+	if db.Dialect() == store.SQLite {
+		s.batches = &batcher{db: db, recorder: c.Recorder}
+		journalDB = batched{db, s.batches}
+	}
+	if s.journal, err = journal.New(journalDB, c.Key, c.Owner, s.now); err != nil {
 		return nil, err
 	}
 	s.sessions = newRegistry(s)
