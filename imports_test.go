@@ -35,8 +35,14 @@ var mayImport = map[string]string{
 	"clacks/objects/journal":      "clacks clacks/backends clacks/internal/store clacks/internal/failpoint",
 	"clacks/objects": "clacks clacks/access clacks/mapping clacks/definitions clacks/backends clacks/xquery clacks/objects/journal " +
 		"clacks/internal/store clacks/internal/dn clacks/internal/nearest clacks/internal/failpoint",
-	"clacks/events": "clacks clacks/access clacks/objects clacks/xquery clacks/internal/store clacks/internal/xsd clacks/internal/nearest",
-	"clacks/rpc":    "clacks clacks/access clacks/objects clacks/events clacks/mapping clacks/definitions clacks/xquery clacks/internal/nearest",
+	"clacks/events":        "clacks clacks/access clacks/objects clacks/xquery clacks/internal/store clacks/internal/xsd clacks/internal/nearest",
+	"clacks/bus":           "clacks clacks/access",
+	"clacks/bus/wire":      "clacks clacks/bus",
+	"clacks/bus/container": "clacks clacks/access clacks/bus",
+	"clacks/bus/listener":  "clacks clacks/access clacks/bus clacks/bus/wire clacks/bus/container",
+	"clacks/bus/remote":    "clacks clacks/bus",
+	"clacks/bus/bustest":   "clacks clacks/access clacks/bus",
+	"clacks/rpc":           "clacks clacks/access clacks/objects clacks/events clacks/mapping clacks/definitions clacks/xquery clacks/internal/nearest",
 }
 
 // entrances may import everything below them, and each other: programs and the front doors' sub-folders.
