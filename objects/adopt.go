@@ -82,7 +82,7 @@ func (s *Service) takeIn(ctx context.Context, cat *catalogue, old, found *row, w
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.planAdoption(cat, e)
+	p, err := s.planAdoption(ctx, cat, e)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,10 @@ func (s *Service) adoption(ctx context.Context, cat *catalogue, old, found *row)
 	if old == nil {
 		return e, nil
 	}
-	if e.before, err = s.indexed(ctx, cat, old); err != nil {
+	if e.before, err = s.indexed(ctx, cat, old); err == nil && e.before == nil {
+		err = beingChanged(found.dn)
+	}
+	if err != nil {
 		return nil, err
 	}
 	switch {
@@ -150,25 +153,29 @@ func (s *Service) adoption(ctx context.Context, cat *catalogue, old, found *row)
 	return e, nil
 }
 
-// indexed is an object as the index has it.
+// indexed is an object as the index has it; nil when that is no longer the version of the row.
 func (s *Service) indexed(ctx context.Context, cat *catalogue, r *row) (*loaded, error) {
 	shape, err := cat.set.Shape(r.typ, r.extensions)
 	if err != nil {
 		return nil, err
 	}
 	l := &loaded{row: r, shape: shape, object: mapping.Object{UUID: r.uuid, DN: r.dn, Type: r.typ, Extensions: r.extensions}}
-	err = s.db.Query(ctx, `SELECT document FROM clacks_objects WHERE uuid = ?`, []any{r.uuid}, func(scan func(...any) error) error {
-		var text string
-		if err := scan(&text); err != nil {
+	err = s.db.Query(ctx, `SELECT document FROM clacks_objects WHERE uuid = ? AND version = ?`, []any{r.uuid, r.version},
+		func(scan func(...any) error) error {
+			var text string
+			if err := scan(&text); err != nil {
+				return err
+			}
+			l.object.Values, err = decodeDocument(shape, []byte(text), nil)
 			return err
-		}
-		l.object.Values, err = decodeDocument(shape, []byte(text), nil)
-		return err
-	})
+		})
+	if l.object.Values == nil {
+		return nil, err
+	}
 	return l, err
 }
 
-func (s *Service) planAdoption(cat *catalogue, e *edit) (*planner, error) {
+func (s *Service) planAdoption(ctx context.Context, cat *catalogue, e *edit) (*planner, error) {
 	p := s.newPlanner(cat, "")
 	p.plan.verify = func(ctx context.Context) error { return s.stillThere(ctx, cat, e) }
 	keys := map[string]any{}
@@ -179,6 +186,9 @@ func (s *Service) planAdoption(cat *catalogue, e *edit) (*planner, error) {
 	}
 	if e.row != nil {
 		p.plan.touched = append(p.plan.touched, e.row)
+	}
+	if err := p.recall(ctx, e); err != nil {
+		return nil, err
 	}
 	if err := p.row(e, keys); err != nil {
 		return nil, err
@@ -232,6 +242,9 @@ func (s *Service) giveUpName(ctx context.Context, cat *catalogue, p *planner, e 
 		return err
 	}
 	gone, err := s.indexed(ctx, cat, former)
+	if err == nil && gone == nil {
+		err = beingChanged(e.name)
+	}
 	if err != nil {
 		return err
 	}

@@ -165,10 +165,12 @@ func (s *Service) indexChange(l *loaded) (*rowChange, error) {
 	if err != nil {
 		return nil, err
 	}
+	values := indexValues(l.shape, &l.object)
+	l.row.guards.Sum = sumOf(values)
 	return &rowChange{
 		Op: rowInsert, UUID: l.row.uuid, DN: l.row.dn, DNKey: l.row.dnKey, Type: l.row.typ, Extensions: l.row.extensions,
 		Version: 1, Modified: s.now().UnixMilli(), Document: text, Guards: l.row.guards, Keys: encodeKeys(l.row.keys),
-		Add: indexValues(l.shape, &l.object), Reserve: uniques(l.shape, &l.object),
+		Add: values, Reserve: uniques(l.shape, &l.object),
 	}, nil
 }
 
@@ -177,9 +179,7 @@ func (c *rowChange) buildStatements() []store.Statement {
 	reserve := c.reserveStatements()
 	c.Reserve = nil
 	list := c.statements()
-	for i := range list {
-		list[i].SQL += ` ON CONFLICT DO NOTHING`
-	}
+	list[0].SQL += ` ON CONFLICT DO NOTHING` // the others have it
 	return append(list, reserve...)
 }
 

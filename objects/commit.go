@@ -401,11 +401,19 @@ func (s *Service) refused(p *plan, err error, from, to int) error {
 	case errors.As(err, &rows):
 		return &again{err: clacks.E(clacks.Conflict, "objects.commit", "the object is being changed by others: %w", err)}
 	case errors.As(err, &constraint) && (constraint.Index < from || constraint.Index >= to):
-		return &again{err: clacks.E(clacks.NotUnique, "objects.commit", "the name is taken: %w", err)}
+		return &again{err: ownConstraint(constraint)}
 	case errors.As(err, &constraint):
 		return s.constraint(p, constraint)
 	}
 	return err
+}
+
+// ownConstraint is the refusal of one of the service's own tables: of all that they refuse only the name is the caller's.
+func ownConstraint(c *store.ConstraintError) error {
+	if c.Kind == store.ConstraintUnique && c.Table == "clacks_objects" && c.Column == "dn_key" {
+		return clacks.E(clacks.NotUnique, "objects.commit", "the name is taken: %w", c)
+	}
+	return clacks.E(clacks.Internal, "objects.commit", "the index refuses the change: %w", c)
 }
 
 // constraint is the refusal of a mapped table, in terms of the object's attributes.

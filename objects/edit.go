@@ -32,6 +32,8 @@ type edit struct {
 	whole  mapping.Entries // on remove: the complete entries, so that they can be made again
 	parent *row            // on create and move: the new parent's row, nil when the index has none
 	naming *nameChoice     // on create and rename: which names may be tried
+	known  *loaded         // before, as the index has it
+	then   []indexValue    // the values of known
 }
 
 // renamed reports whether the object gets another DN, be it in spelling only.

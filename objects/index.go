@@ -103,6 +103,20 @@ func indexValues(shape *mapping.Shape, object *mapping.Object) []indexValue {
 	return slices.Compact(rows)
 }
 
+// sumOf tells lists of index values apart.
+func sumOf(values []indexValue) string {
+	size := 0
+	for _, v := range values {
+		size += len(v.Attribute) + len(v.Key) + 2
+	}
+	text := make([]byte, 0, size)
+	for _, v := range values { // neither part holds a NUL
+		text = append(append(append(append(text, v.Attribute...), 0), v.Key...), 0)
+	}
+	sum := sha256.Sum256(text)
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
 func compareIndexValues(a, b indexValue) int {
 	if c := strings.Compare(a.Attribute, b.Attribute); c != 0 {
 		return c
@@ -287,7 +301,8 @@ func valueStatements(uuid string, drop, add []indexValue) []store.Statement {
 			args = append(args, v.Attribute, v.Key, uuid)
 		}
 		list = append(list, store.Statement{
-			SQL:  `INSERT INTO clacks_values (attribute, value_key, uuid) VALUES ` + repeated("(?, ?, ?)", ", ", len(part)),
+			SQL: `INSERT INTO clacks_values (attribute, value_key, uuid) VALUES ` + repeated("(?, ?, ?)", ", ", len(part)) +
+				` ON CONFLICT DO NOTHING`,
 			Args: args,
 		})
 	}

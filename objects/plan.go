@@ -82,6 +82,9 @@ func (p *planner) add(ctx context.Context, e *edit) error {
 	if err := p.normalize(ctx, p.plan.Steps[planned:]); err != nil {
 		return err
 	}
+	if err := p.recall(ctx, e); err != nil {
+		return err
+	}
 	if err := p.row(e, keys); err != nil {
 		return err
 	}
@@ -408,6 +411,27 @@ func oldValues(values backends.Values, mods []backends.Mod) backends.Values {
 	return old
 }
 
+// recall finds out what the index has of an edit's object. That is what the object's backends hold, unless somebody else
+// wrote there since the last commit: then the row's sum differs, and the document tells.
+func (p *planner) recall(ctx context.Context, e *edit) error {
+	if e.before == nil || e.after == nil {
+		return nil
+	}
+	e.known, e.then = e.before, indexValues(e.before.shape, &e.before.object)
+	if e.row.guards.Sum == sumOf(e.then) {
+		return nil
+	}
+	known, err := p.s.indexed(ctx, p.cat, e.row)
+	if err != nil {
+		return err
+	}
+	if known == nil {
+		return &again{err: clacks.E(clacks.Conflict, "objects.plan", "the object has been changed by others")}
+	}
+	e.known, e.then = known, indexValues(known.shape, &known.object)
+	return nil
+}
+
 // row plans the index row of an edit.
 func (p *planner) row(e *edit, keys map[string]any) error {
 	c := rowChange{Actor: p.actor, Modified: p.plan.Time.UnixMilli(), Version: 1}
@@ -446,16 +470,16 @@ func (c *rowChange) fill(e *edit, keys map[string]any) error {
 	c.Type, c.Extensions, c.Keys = e.after.Type, e.after.Extensions, encodeKeys(keys)
 	now := indexValues(e.shape, e.final)
 	line := change{Version: c.Version, Actor: c.Actor}
+	sum := sumOf(now)
 	if e.before == nil {
 		c.Op, c.Add = rowInsert, now
-		c.Guards = guards{}.with(line)
+		c.Guards = guards{}.with(line, sum)
 		return nil
 	}
 	c.Op = rowUpdate
-	then := indexValues(e.before.shape, &e.before.object)
-	c.Add, c.Drop = missingIn(now, then), missingIn(then, now)
+	c.Add, c.Drop = missingIn(now, e.then), missingIn(e.then, now)
 	line.Attributes = e.changed()
-	c.Guards = e.row.guards.with(line)
+	c.Guards = e.row.guards.with(line, sum)
 	return nil
 }
 
@@ -475,25 +499,40 @@ func (e *edit) changed() []string {
 	return names
 }
 
-// reserve takes the unique values that the object has now and had not before, and gives up the others.
+// reserve takes the unique values that the object has now and the index does not know, and gives up those that the index
+// knows and it has not. One that somebody else wrote into the backend is taken when nobody has it: this change is not to
+// blame for it.
 func (p *planner) reserve(e *edit) {
-	then := map[uniqueValue]bool{}
+	known, before := map[uniqueValue]bool{}, map[uniqueValue]bool{}
 	if e.before != nil {
-		for _, u := range uniques(e.before.shape, &e.before.object) {
-			then[u] = true
+		known = uniqueSet(e.known)
+		before = known
+		if e.known != e.before {
+			before = uniqueSet(e.before)
 		}
-	}
-	for _, u := range uniques(e.shape, e.final) {
-		if then[u] {
-			delete(then, u)
-			continue
-		}
-		p.plan.unique = append(p.plan.unique, journal.Reservation{Type: u.Type, Attribute: u.Attribute, Key: u.Key, UUID: e.after.UUID})
 	}
 	row := &p.plan.Rows[len(p.plan.Rows)-1]
-	for u := range then {
+	for _, u := range uniques(e.shape, e.final) {
+		switch {
+		case known[u]:
+			delete(known, u)
+		case before[u]:
+			row.Reserve = append(row.Reserve, u)
+		default:
+			p.plan.unique = append(p.plan.unique, journal.Reservation{Type: u.Type, Attribute: u.Attribute, Key: u.Key, UUID: e.after.UUID})
+		}
+	}
+	for u := range known {
 		row.Release = append(row.Release, u)
 	}
+}
+
+func uniqueSet(l *loaded) map[uniqueValue]bool {
+	set := map[uniqueValue]bool{}
+	for _, u := range uniques(l.shape, &l.object) {
+		set[u] = true
+	}
+	return set
 }
 
 // uniques are the values of an object that no other object may have.

@@ -32,6 +32,9 @@ type row struct {
 type guards struct {
 	Versions map[string]string `json:"v,omitempty"`
 	History  []change          `json:"h,omitempty"` // the newest last
+	// Sum is that of the object's rows in clacks_values: what is read from the backends and has another one was not written
+	// by a commit. "" when it is not known.
+	Sum string `json:"s,omitempty"`
 }
 
 // change is one line of an object's short history.
@@ -44,12 +47,12 @@ type change struct {
 // historyLength is how many changes are remembered an object.
 const historyLength = 8
 
-func (g guards) with(c change) guards {
+func (g guards) with(c change, sum string) guards {
 	history := g.History
 	if len(history) >= historyLength {
 		history = history[len(history)-historyLength+1:]
 	}
-	return guards{Versions: g.Versions, History: append(slices.Clone(history), c)}
+	return guards{Versions: g.Versions, History: append(slices.Clone(history), c), Sum: sum}
 }
 
 // rowsAfter are the rows of p.touched once the plan is carried out, nil where only the database knows them.
