@@ -18,6 +18,9 @@ type SourceRequest struct {
 	Address string
 	Link    string // the link's name
 	Durable bool
+	// Dynamic: Address is "", and the source is that of a node which is made for this link and ends with it. The source
+	// is then an Addressed, which names it. Only a container makes such nodes; no Handler is asked for one.
+	Dynamic bool
 	Filters []Filter
 	// Properties of the link, as the peer stated them.
 	Properties map[string]any
@@ -29,6 +32,11 @@ type TargetRequest struct {
 	Address    string
 	Link       string
 	Properties map[string]any
+}
+
+// Addressed is what a Source of a dynamic node is besides: Address is what senders to that node attach to.
+type Addressed interface {
+	Address() string
 }
 
 // Source gives messages to one link.
