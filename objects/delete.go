@@ -21,7 +21,7 @@ func (s *Service) Delete(ctx context.Context, user access.User, q DeleteRequest)
 	return s.run(ctx, user, "objects.delete", q.Write, body, func(ctx context.Context, r *request) (*plan, error) {
 		l, err := r.s.open(ctx, r.cat, q.ID, wantsWhole, true)
 		if err != nil {
-			return nil, err
+			return nil, s.hidden(user, r.op, q.ID, err)
 		}
 		if err := r.checkVersion(l.row); err != nil {
 			return nil, err

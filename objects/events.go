@@ -27,8 +27,8 @@ func (p *planner) events(e *edit) {
 	p.plan.Events = append(p.plan.Events, event)
 }
 
-// attributeChanges are the old and new values as text. Secret attributes are left out; so are single values above
-// maxIndexed bytes (photographs), of which the event tells only that the attribute changed.
+// attributeChanges are the old and new values as text. Of a secret attribute the event tells only that it changed; so it
+// does of single values above maxIndexed bytes (photographs).
 func (e *edit) attributeChanges() []AttributeChange {
 	var before *mapping.Object
 	if e.before != nil {
@@ -40,7 +40,11 @@ func (e *edit) attributeChanges() []AttributeChange {
 		if a == nil && e.before != nil {
 			a = e.before.shape.Attribute(name)
 		}
-		if a == nil || a.Secret {
+		if a == nil {
+			continue
+		}
+		if a.Secret {
+			list = append(list, AttributeChange{Name: name})
 			continue
 		}
 		change := AttributeChange{Name: name, New: textsOf(a, e.final, name)}

@@ -23,7 +23,7 @@ func (s *Service) Get(ctx context.Context, user access.User, id string, attribut
 	}
 	l, err := s.open(ctx, cat, id, func(shape *mapping.Shape) []mapping.SourceWant { return wants(shape, attributes) }, false)
 	if err != nil {
-		return nil, named("objects.get", err)
+		return nil, s.hidden(user, "objects.get", id, named("objects.get", err))
 	}
 	if !s.policy.Allowed(user, access.Read, access.Topic{Type: l.row.typ, UUID: l.row.uuid, DN: l.row.dn}) {
 		return nil, clacks.E(clacks.Denied, "objects.get", "this is not allowed")

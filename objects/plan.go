@@ -483,7 +483,8 @@ func (c *rowChange) fill(e *edit, keys map[string]any) error {
 	return nil
 }
 
-// changed are the names of the attributes that the edit changes, under the shapes before and after.
+// changed are the names of the attributes that the edit changes, under the shapes before and after. A secret counts as
+// changed when it is named: nobody knows what it was.
 func (e *edit) changed() []string {
 	var before *mapping.Object
 	shape := e.shape
@@ -493,10 +494,16 @@ func (e *edit) changed() []string {
 	names := changed(shape, before, e.final)
 	if e.before != nil && e.before.shape != shape {
 		names = append(names, changed(e.before.shape, before, e.final)...)
-		slices.Sort(names)
-		names = slices.Compact(names)
 	}
-	return names
+	if e.after != nil {
+		for name := range e.after.Values {
+			if a := shape.Attribute(name); a != nil && a.Secret {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // reserve takes the unique values that the object has now and the index does not know, and gives up those that the index

@@ -67,8 +67,9 @@ func (r *search) query() error {
 	return nil
 }
 
-// matches evaluates the query on what the user may read of an object. A query that fails on an object does not match it;
-// one that exceeds its budget ends the search, for it would on every object.
+// matches evaluates the query on what the user may read of an object. A query that fails ends the search with the object
+// and the place: to leave the object out would be an answer that nobody can trust. (Who expects values that do not fit
+// says "castable as", or "try".)
 func (r *search) matches(ctx context.Context, shape *mapping.Shape, h *hit, values mapping.Values) (bool, error) {
 	limits := queryLimits
 	if limits.Time = r.s.limits.Query - r.evaluating; limits.Time <= 0 {
@@ -93,7 +94,10 @@ func (r *search) matches(ctx context.Context, shape *mapping.Shape, h *hit, valu
 	if errors.Is(err, xquery.ErrLimit) {
 		return false, clacks.E(clacks.Limit, "objects.search", "the query exceeds its budget: %w", err)
 	}
-	return ok && err == nil, nil
+	if err != nil {
+		return false, clacks.E(clacks.Invalid, "objects.search", "the query fails on %s: %w", h.dn, err)
+	}
+	return ok, nil
 }
 
 func objectDocument(shape *mapping.Shape, values mapping.Values) *xquery.Document {

@@ -1,6 +1,8 @@
 package objects
 
 import (
+	"strings"
+
 	"clacks"
 	"clacks/access"
 	"clacks/mapping"
@@ -11,7 +13,31 @@ func (r *request) may(right access.Right, typ, uuid, name string) error {
 	if r.s.policy.Allowed(r.user, right, access.Topic{Type: typ, UUID: uuid, DN: name}) {
 		return nil
 	}
-	return r.denied(typ, "this is not allowed")
+	return r.denied(r.shown(typ, uuid, name), "this is not allowed")
+}
+
+// shown is the type of an object for the answer: "" when the user may not know it.
+func (r *request) shown(typ, uuid, name string) string {
+	if r.s.policy.Allowed(r.user, access.Read, access.Topic{Type: typ, UUID: uuid, DN: name}) {
+		return typ
+	}
+	return ""
+}
+
+// hidden makes the answer for an object that does not exist the same as for one that the user may not see: whether it
+// exists is not his to know.
+func (s *Service) hidden(user access.User, op, id string, err error) error {
+	if !clacks.IsKind(err, clacks.NotFound) {
+		return err
+	}
+	topic := access.Topic{DN: id}
+	if isUUID(id) {
+		topic = access.Topic{UUID: strings.ToLower(id)}
+	}
+	if s.policy.Allowed(user, access.Read, topic) {
+		return err
+	}
+	return clacks.E(clacks.Denied, op, "this is not allowed")
 }
 
 func (r *request) denied(typ, reason string) *clacks.Error {
@@ -36,6 +62,9 @@ func (r *request) mayWrite(typ, uuid, name string, changes map[string]any) error
 	}
 	if len(refused) == 0 {
 		return nil
+	}
+	if typ = r.shown(typ, uuid, name); typ == "" {
+		return r.denied("", "this is not allowed")
 	}
 	sortFields(refused)
 	e := r.denied(typ, "some attributes may not be written")

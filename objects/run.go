@@ -240,6 +240,9 @@ func (r *request) checkVersion(row *row) error {
 	if r.write.Version == "" || r.write.Version == versionText(row.version) {
 		return nil
 	}
+	if r.shown(row.typ, row.uuid, row.dn) == "" {
+		return r.denied("", "this is not allowed") // who changed what is not for everybody
+	}
 	e := clacks.E(clacks.Conflict, r.op, "the object has version %d, not %s", row.version, clip(r.write.Version, 40))
 	e.Type = row.typ
 	known, err := strconv.ParseInt(r.write.Version, 10, 64)

@@ -155,6 +155,8 @@ func TestSearchIsRefused(t *testing.T) {
 		"limit":            {SearchRequest{Limit: MaxLimit + 1}, clacks.Limit, ""},
 		"negative limit":   {SearchRequest{Limit: -1}, clacks.Invalid, ""},
 		"query":            {SearchRequest{Query: "1 +"}, clacks.Invalid, "query"},
+		"failing query":    {SearchRequest{Type: "User", Query: "xs:integer(uid) > 5"}, clacks.Invalid, "fails on"},
+		"error()":          {SearchRequest{Type: "User", Query: "error()"}, clacks.Invalid, "FOER0000"},
 		"cursor":           {SearchRequest{Type: "User", Cursor: "x"}, clacks.Invalid, "cursor"},
 		"another search":   {SearchRequest{Type: "User", Base: people, Cursor: page.Cursor}, clacks.Invalid, "cursor"},
 		"changed cursor":   {SearchRequest{Type: "User", Cursor: page.Cursor[:len(page.Cursor)-1] + "A"}, clacks.Invalid, "cursor"},
@@ -208,6 +210,14 @@ func TestSearchLeavesOut(t *testing.T) {
 	}
 	if v := w.view(r.Objects[0].UUID); v.Values["userPassword"] != nil {
 		t.Errorf("%+v", v.Values)
+	}
+	if _, err := w.Update(t.Context(), admin, UpdateRequest{ID: r.Objects[0].UUID, Changes: map[string]any{"userPassword": "open sesame 2"}}); err != nil {
+		t.Fatal(err)
+	}
+	events := w.events()
+	told := events[len(events)-1].Attributes
+	if len(told) != 1 || told[0].Name != "userPassword" || told[0].Old != nil || told[0].New != nil {
+		t.Errorf("the event of a changed password: %+v", told)
 	}
 	for _, table := range []string{"clacks_objects", "clacks_values", "clacks_unique", "clacks_events", "clacks_journal"} {
 		if text := w.dump(table); strings.Contains(text, "open sesame") || !strings.Contains(text, "User") && table == "clacks_objects" {

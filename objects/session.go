@@ -101,7 +101,7 @@ func (x *Session) request(op string) *request {
 func (x *Session) load(ctx context.Context, id string) error {
 	l, err := x.s.open(ctx, x.cat, id, wantsAll, true)
 	if err != nil {
-		return err
+		return x.s.hidden(x.user, "objects.session.open", id, err)
 	}
 	x.set(l, clone(&l.object))
 	clear(x.changed)

@@ -33,7 +33,7 @@ func (s *Service) Update(ctx context.Context, user access.User, q UpdateRequest)
 func (r *request) load(ctx context.Context, id string) (*loaded, error) {
 	l, err := r.s.open(ctx, r.cat, id, wantsToWrite, r.fresh)
 	if err != nil {
-		return nil, err
+		return nil, r.s.hidden(r.user, r.op, id, err)
 	}
 	return l, r.checkVersion(l.row)
 }

@@ -22,7 +22,7 @@ import (
 type clientFlags struct {
 	URL          string `env:"CLACKS_URL" default:"http://127.0.0.1:8050" help:"Address of the service."`
 	User         string `env:"CLACKS_USER" default:"admin" help:"Who asks."`
-	PasswordFile string `env:"CLACKS_PASSWORD_FILE" type:"path" placeholder:"FILE" help:"File with the password, unless CLACKS_PASSWORD holds it."`
+	PasswordFile string `env:"CLACKS_PASSWORD_FILE" placeholder:"FILE" help:"File with the password, unless CLACKS_PASSWORD holds it."`
 }
 
 func (f clientFlags) client() (*client.Client, error) {

@@ -78,7 +78,7 @@ type BackendConfig struct {
 	UUIDAttr     string        `koanf:"uuidAttribute" doc:"ldap: attribute that carries the object's UUID." example:"entryUUID"`
 	Hash         string        `koanf:"hash" doc:"ldap, directory: scheme of password hashes: ARGON2, CRYPT, SSHA512 or SSHA. Empty: ARGON2 for the embedded directory, CRYPT for LDAP." example:"CRYPT"`
 	URL          string        `koanf:"url" doc:"sql: state (the state database: rows are part of the commit's transaction), sqlite:PATH, or postgres://..." example:"state"`
-	Schema       string        `koanf:"schema" doc:"sql: file of SQL statements that is run when a table which it creates is missing." example:"/etc/clacks/schema.sql"`
+	Schema       string        `koanf:"schema" doc:"sql: file of repeatable SQL statements that is run at each start." example:"/etc/clacks/schema.sql"`
 }
 
 // EventsConfig is the event log.
