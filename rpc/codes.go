@@ -87,10 +87,11 @@ func dataOf(e *clacks.Error) *ErrorData {
 	return d
 }
 
-// codedError is an error for which JSON-RPC 2.0 itself has a code.
+// codedError is an error for which JSON-RPC 2.0 itself has a code, or that came with one from another process.
 type codedError struct {
-	code  int
-	cause *clacks.Error
+	code   int
+	remote bool // its text was written for clients already, whatever its kind
+	cause  *clacks.Error
 }
 
 func (e *codedError) Error() string { return e.cause.Error() }
@@ -113,6 +114,10 @@ func classify(err error) (*clacks.Error, bool) {
 	var e *clacks.Error
 	var q *xquery.Error
 	known, wrongQuery := errors.As(err, &e), errors.As(err, &q)
+	var coded *codedError
+	if errors.As(err, &coded) && coded.remote {
+		return coded.cause, true
+	}
 	if wrongQuery && (!known || e.Kind == clacks.Invalid && len(e.Fields) == 0) {
 		reason := fmt.Sprintf("line %d, column %d: %s", q.Line, q.Column, q.Message)
 		return &clacks.Error{Op: "rpc.query", Kind: clacks.Invalid, Reason: "the query is wrong", Err: err,

@@ -46,6 +46,9 @@ type Caller struct {
 	Errors    *ErrorStore // where the legacy dialect keeps errors for getError; nil for nowhere
 	RequestID string      // of the transport's request, for the log
 	Address   string      // of the peer, for the log
+	// IdempotencyKey makes a change that is asked for twice, because its message came twice, answer the first outcome. It
+	// stands where the parameters hold none; "" for none.
+	IdempotencyKey string
 }
 
 // Call is one invocation of a command, as the command's function sees it.

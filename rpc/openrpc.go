@@ -67,7 +67,7 @@ type OpenRPCRef struct {
 // Schema is a JSON Schema.
 type Schema map[string]any
 
-// OpenRPC describes all commands, in the order of their names.
+// OpenRPC describes all commands, in the order of their names, those of other processes behind them.
 func (r *Registry) OpenRPC() *OpenRPC {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -87,7 +87,20 @@ func (r *Registry) OpenRPC() *OpenRPC {
 	for _, name := range r.names {
 		d.Methods = append(d.Methods, describeCommand(&s, r.commands[name], refs))
 	}
+	for _, c := range r.foreign() {
+		d.Methods = append(d.Methods, describeForeign(c, refs))
+	}
 	return d
+}
+
+// describeForeign describes a command of which only the names of its parameters are known.
+func describeForeign(c ForeignCommand, errors []OpenRPCRef) OpenRPCMethod {
+	m := OpenRPCMethod{Name: c.Name, Summary: c.Documentation, ParamStructure: "either", Params: []OpenRPCValue{}, Errors: errors,
+		Tags: []OpenRPCTag{{Name: "foreign"}}, Result: OpenRPCValue{Name: "result", Schema: Schema{}}}
+	for _, name := range c.Signature {
+		m.Params = append(m.Params, OpenRPCValue{Name: name, Schema: Schema{}})
+	}
+	return m
 }
 
 func describeCommand(s *schemas, c *Command, errors []OpenRPCRef) OpenRPCMethod {

@@ -34,7 +34,8 @@ const DefaultTimeout = 30 * time.Second
 
 // Registry holds the commands. It is safe for concurrent use; commands may be added while it serves.
 type Registry struct {
-	options Options
+	options   Options
+	elsewhere Elsewhere // nil for nobody
 
 	mu       sync.RWMutex
 	commands map[string]*Command
@@ -132,21 +133,26 @@ func (r *Registry) Allowed(user access.User, c *Command) bool {
 func (r *Registry) Invoke(ctx context.Context, call *Call, params json.RawMessage) (any, error) {
 	c, ok := r.Lookup(call.Command)
 	if !ok {
-		return nil, r.unknown(call)
+		return r.invokeElsewhere(ctx, call, params)
 	}
 	started := time.Now()
 	result, err := r.run(ctx, c, call, params)
 	if err != nil {
 		err = r.presentable(ctx, call, err)
 	}
-	if r.options.Observe != nil {
-		kind := ""
-		if err != nil {
-			kind = clacks.KindOf(err).String()
-		}
-		r.options.Observe(c.Name, time.Since(started), kind)
-	}
+	r.observe(c.Name, started, err)
 	return result, err
+}
+
+func (r *Registry) observe(command string, started time.Time, err error) {
+	if r.options.Observe == nil {
+		return
+	}
+	kind := ""
+	if err != nil {
+		kind = clacks.KindOf(err).String()
+	}
+	r.options.Observe(command, time.Since(started), kind)
 }
 
 func (r *Registry) unknown(call *Call) error {
@@ -221,5 +227,23 @@ func (r *Registry) methods() map[string]Method {
 		}
 		methods[name] = m
 	}
+	for _, c := range r.foreign() {
+		methods[c.Name] = Method{Name: c.Name, Path: c.Name, Sig: append([]string{}, c.Signature...), Target: c.Capability,
+			Type: "READWRITE", Doc: c.Documentation}
+	}
 	return methods
+}
+
+// foreign are the commands of others that this registry does not have; its lock is held.
+func (r *Registry) foreign() []ForeignCommand {
+	if r.elsewhere == nil {
+		return nil
+	}
+	var list []ForeignCommand
+	for _, c := range r.elsewhere.Commands() {
+		if r.commands[c.Name] == nil {
+			list = append(list, c)
+		}
+	}
+	return list
 }

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -35,8 +36,8 @@ type write struct {
 	IdempotencyKey string `json:"idempotencyKey" doc:"a repeated request with the same key answers the first outcome"`
 }
 
-func (w write) request(version string) objects.Write {
-	return objects.Write{IdempotencyKey: w.IdempotencyKey, Version: version, DryRun: w.DryRun}
+func (w write) request(call *rpc.Call, version string) objects.Write {
+	return objects.Write{IdempotencyKey: cmp.Or(w.IdempotencyKey, call.IdempotencyKey), Version: version, DryRun: w.DryRun}
 }
 
 type createParams struct {
@@ -48,7 +49,7 @@ type createParams struct {
 }
 
 func (s *service) create(ctx context.Context, call *rpc.Call, p createParams) (*objects.Result, error) {
-	return s.Objects.Create(ctx, call.User, objects.CreateRequest{Write: p.request(""), Type: p.Type, Base: p.Base,
+	return s.Objects.Create(ctx, call.User, objects.CreateRequest{Write: p.request(call, ""), Type: p.Type, Base: p.Base,
 		Attributes: p.Attributes, Extensions: p.Extensions})
 }
 
@@ -131,7 +132,7 @@ type updateParams struct {
 }
 
 func (s *service) update(ctx context.Context, call *rpc.Call, p updateParams) (*objects.Result, error) {
-	return s.Objects.Update(ctx, call.User, objects.UpdateRequest{Write: p.request(p.Version), ID: p.ID, Changes: p.Changes,
+	return s.Objects.Update(ctx, call.User, objects.UpdateRequest{Write: p.request(call, p.Version), ID: p.ID, Changes: p.Changes,
 		Extend: p.Extend, Retract: p.Retract})
 }
 
@@ -148,7 +149,7 @@ func (s *service) move(ctx context.Context, call *rpc.Call, p moveParams) (*obje
 		return nil, &clacks.Error{Op: "commands.move", Kind: clacks.Invalid, Reason: "neither a new parent nor a new name was given",
 			Fields: []clacks.Field{{Attribute: "base", Code: clacks.CodeMandatory, Reason: "give base, rdn, or both"}}}
 	}
-	return s.Objects.Move(ctx, call.User, objects.MoveRequest{Write: p.request(p.Version), ID: p.ID, Base: p.Base, RDN: p.RDN})
+	return s.Objects.Move(ctx, call.User, objects.MoveRequest{Write: p.request(call, p.Version), ID: p.ID, Base: p.Base, RDN: p.RDN})
 }
 
 type deleteParams struct {
@@ -165,7 +166,7 @@ type deletion struct {
 }
 
 func (s *service) delete(ctx context.Context, call *rpc.Call, p deleteParams) (*deletion, error) {
-	result, err := s.Objects.Delete(ctx, call.User, objects.DeleteRequest{Write: p.request(p.Version), ID: p.ID, Recursive: p.Recursive})
+	result, err := s.Objects.Delete(ctx, call.User, objects.DeleteRequest{Write: p.request(call, p.Version), ID: p.ID, Recursive: p.Recursive})
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +222,7 @@ type sent struct {
 }
 
 func (s *service) sendEvent(ctx context.Context, call *rpc.Call, p sendParams) (*sent, error) {
-	sequence, err := s.Events.Send(ctx, call.User, []byte(p.Event), events.IdempotencyKey(p.Key))
+	sequence, err := s.Events.Send(ctx, call.User, []byte(p.Event), events.IdempotencyKey(cmp.Or(p.Key, call.IdempotencyKey)))
 	if err != nil {
 		return nil, err
 	}
