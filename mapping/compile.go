@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -21,6 +22,23 @@ func Compile(defs *definitions.Set, options Options) (*Set, []definitions.Proble
 		set.defs = defs
 	}
 	return set, problems
+}
+
+// CheckSyntax reports the queries that are no XQuery. It asks for nothing but the grammar, so that it can tell of queries
+// whose attributes, types or backends are not known.
+func CheckSyntax(queries []*definitions.Query) []definitions.Problem {
+	c := &compiler{}
+	for _, def := range queries {
+		_, err := xquery.Compile(def.Text, xquery.Options{
+			File: def.Pos.File, Line: def.Pos.Line, Column: def.Pos.Column,
+			Namespaces: map[string]string{"clacks": Namespace},
+		})
+		var e *xquery.Error
+		if errors.As(err, &e) && e.Code == "XPST0003" {
+			c.queryError(def, err)
+		}
+	}
+	return sortProblems(c.problems)
 }
 
 // compiler holds what one Compile collects. Its steps follow each other for all types, since a query of one type may

@@ -170,8 +170,9 @@ func compileDefinitions(config *Config, lookup mapping.Lookup) (*mapping.Set, []
 	}
 	options := mapping.Options{Kinds: kinds, Lookup: lookup, PasswordScheme: config.hashScheme()}
 	defs, problems := definitions.LoadPartly(sources, definitions.Options{Backends: names})
+	problems = append(problems, mapping.CheckSyntax(definitions.Queries(sources))...)
 	if defs == nil {
-		return nil, problems, nil
+		return nil, withMore(problems, nil), nil
 	}
 	set, more := mapping.Compile(defs, options)
 	if definitions.HasErrors(problems) {
