@@ -35,6 +35,8 @@ type Query struct {
 	typed   pool // with a table of types
 	reads   func() Paths
 	tracer  func() *xpath3.Expression
+
+	streamer func() *xpath3.Expression
 }
 
 // Compile checks and compiles source. Its error is an *Error with the W3C code and the place. The options' maps and
@@ -68,6 +70,7 @@ func Compile(source string, options Options) (*Query, error) {
 	q.plain = !c.prefixes && !c.lookups && len(c.externals) == 0 && len(c.user) == 0 && m.plain()
 	q.reads = sync.OnceValue(func() Paths { return analyse(q) })
 	q.tracer = sync.OnceValue(q.compileTracer)
+	q.streamer = sync.OnceValue(q.compileStreamer)
 	return q, nil
 }
 

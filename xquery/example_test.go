@@ -210,3 +210,40 @@ func ExampleQuery_Uses() {
 	fmt.Printf("%+v\n", query.Uses())
 	// Output: {Variables:[old] Functions:[] XPath:true}
 }
+
+// Each item of a long result is there as soon as it is computed.
+func ExampleQuery_Each() {
+	query := must(xquery.Compile(`for $i in 1 to 3 return $i * $i`, xquery.Options{}))
+	err := query.Each(context.Background(), xquery.Input{}, func(item xquery.Sequence) error {
+		_, err := fmt.Println(item.Item(0))
+		return err
+	})
+	fmt.Println(err)
+	// Output:
+	// 1
+	// 4
+	// 9
+	// <nil>
+}
+
+func ExampleQuery_Stream() {
+	document := must(xquery.ParseDocument([]byte(library), xquery.ParseLimits{}))
+	query := must(xquery.Compile(`
+		declare default element namespace "urn:example:library";
+		for $book in //book return <year xmlns="">{ data($book/@year) }</year>`, xquery.Options{}))
+	if err := query.Stream(context.Background(), xquery.Input{Context: document}, os.Stdout, query.Output()); err != nil {
+		panic(err)
+	}
+	// Output:
+	// <year>1843</year>
+	// <year>1936</year>
+}
+
+// Texts from outside become values of the declared type.
+func ExampleQuery_Supply() {
+	query := must(xquery.Compile(`declare variable $day as xs:date external; $day + xs:dayTimeDuration("P1D")`, xquery.Options{}))
+	day := must(query.Supply("day", "2026-01-31"))
+	result := must(query.Evaluate(context.Background(), xquery.Input{Variables: map[string]xquery.Sequence{"day": day}}))
+	fmt.Println(result.Strings())
+	// Output: [2026-02-01] <nil>
+}

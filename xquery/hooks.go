@@ -55,6 +55,7 @@ const (
 	hookErrorValue = "\x01errorvalue" // the object of the error that a catch caught: code, description
 
 	hookConvert = "\x01convert" // its second argument, cast to the type if it is untyped
+	hookEmit    = "\x01emit"    // nothing; hands its argument over: see Query.Each
 	hookPure    = "\x01pure"    // its argument, the result of a path: nodes or other items, but not both
 	hookEnter   = "\x01enter"   // notes that the expression at an offset begins, and returns how deep
 	hookLeave   = "\x01leave"   // notes that the expression that began at this depth ended: depth, value
@@ -138,6 +139,7 @@ var hooks = func() map[string]xpath3.Function {
 		hookErrorValue: &hook{2, 2, errorValue},
 
 		hookConvert: &hook{2, 2, convertUntyped},
+		hookEmit:    &hook{1, 1, emit},
 		hookPure:    &hook{1, 1, pure},
 		hookEnter:   &hook{1, 1, enterPlace},
 		hookLeave:   &hook{2, 2, leavePlace},
