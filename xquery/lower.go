@@ -18,8 +18,12 @@ func (c *compiler) expr(e expr) xpath3.Expr {
 	case *literal, *sequenceOf:
 		return c.untraced(e)
 	}
-	at := xpath3.LiteralExpr{Value: big.NewInt(int64(e.at()))}
-	return hookCall(hookLeave, hookCall(hookEnter, at), c.untraced(e))
+	return placed(e.at(), c.untraced(e))
+}
+
+// placed makes an expression announce its place: see Query.trace.
+func placed(at int, e xpath3.Expr) xpath3.Expr {
+	return hookCall(hookLeave, hookCall(hookEnter, xpath3.LiteralExpr{Value: big.NewInt(int64(at))}), e)
 }
 
 func (c *compiler) untraced(e expr) xpath3.Expr {

@@ -128,6 +128,10 @@ func (c *compiler) declareType(s *stream, k *clause) {
 	}
 	v := c.variable(&variable{offset: k.offset, name: k.variable})
 	c.checkType(s, v.(xpath3.VariableExpr).Name, k.variable, k.kind)
+	if last := &s.clauses[len(s.clauses)-1]; c.traced {
+		let, _ := last.binding.(xpath3.LetClause)
+		last.binding = xpath3.LetClause{Var: let.Var, Expr: placed(k.at(), let.Expr)}
+	}
 }
 
 // checkType checks a variable of helium's tree.

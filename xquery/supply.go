@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lestrrat-go/helium/xpath3"
 )
@@ -47,7 +48,7 @@ func (q *Query) externalType(variable string) (kind *xpath3.SequenceType, ok boo
 		}
 	}
 	for _, name := range q.options.Variables {
-		if name == variable {
+		if name == variable && slices.Contains(q.uses.Variables, name) {
 			return nil, true
 		}
 	}

@@ -29,6 +29,7 @@ type commandLine struct {
 	Call        callCommand        `cmd:"" help:"Call a command of a running service and print its result as JSON."`
 	Events      eventsCommand      `cmd:"" help:"Work with the events of a running service."`
 	Definitions definitionsCommand `cmd:"" help:"Check and explain object definitions."`
+	XQuery      xqueryCommand      `cmd:"" name:"xquery" help:"Run an XQuery and print its result."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 
