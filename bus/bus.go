@@ -174,6 +174,23 @@ type Disposition struct {
 	Modified             // of ModifiedOutcome
 }
 
+// Err is the outcome as the error of Sender.Send.
+func (d Disposition) Err() error {
+	switch d.Outcome {
+	case Accepted:
+		return nil
+	case Rejected:
+		if d.Condition == nil {
+			return &Condition{Name: NotAllowed, Description: "the message was rejected"}
+		}
+		return d.Condition
+	case ModifiedOutcome:
+		return &d.Modified
+	default:
+		return ErrReleased
+	}
+}
+
 // Modified says how a delivery that was not taken is to be seen (AMQP 1.0, 3.4.5). As an error it is the outcome of a Send.
 type Modified struct {
 	Failed      bool // the delivery count grows
