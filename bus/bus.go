@@ -93,14 +93,15 @@ type Sender interface {
 
 // Receiver is a receiving link. Its methods are safe for concurrent use.
 type Receiver interface {
-	// Receive waits for the next delivery.
+	// Receive waits for the next delivery. The node of a Dynamic receiver is lost with the connection; when the receiver has
+	// got another, Receive fails with ErrRenewed once, and goes on.
 	Receive(ctx context.Context) (*Delivery, error)
 	// Issue gives credit, of a Manual receiver.
 	Issue(ctx context.Context, credit uint32) error
 	// Drain uses the credit up: what is there is delivered, the rest of the credit is taken back. It returns when the node
 	// has said so; deliveries that came are there for Receive.
 	Drain(ctx context.Context) error
-	// Address is that of the node, for a Dynamic receiver the one that was made.
+	// Address is that of the node, for a Dynamic receiver the one that was made; after ErrRenewed it is another.
 	Address() string
 	Close(ctx context.Context) error
 }

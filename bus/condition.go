@@ -43,6 +43,10 @@ const (
 // ErrReleased is the outcome of a Send whose message was given back: nobody took it, it may be sent again.
 var ErrReleased = errors.New("bus: the message was released")
 
+// ErrRenewed tells a Dynamic receiver once that its node was lost, with all messages on their way to it, and that it has
+// another.
+var ErrRenewed = errors.New("bus: the dynamic node was lost and made again")
+
 // Error is the name and the description.
 func (c *Condition) Error() string {
 	if c.Description == "" {
