@@ -28,6 +28,7 @@ type Query struct {
 
 	constructions []*construction
 	statics       []*static
+	formatters    map[*module]map[xpath3.QualifiedName]xpath3.FunctionItem
 
 	// plain says that an evaluation without variables needs nothing that another query's worker does not have.
 	plain   bool
@@ -66,7 +67,7 @@ func Compile(source string, options Options) (*Query, error) {
 	q.functions = c.functionTable()
 	q.namespaces = c.namespaceTable()
 	q.uses = c.usage()
-	q.constructions, q.statics = c.constructions, c.statics
+	q.constructions, q.statics, q.formatters = c.constructions, c.statics, c.formatters
 	q.plain = !c.prefixes && !c.lookups && len(c.externals) == 0 && len(c.user) == 0 && m.plain()
 	q.reads = sync.OnceValue(func() Paths { return analyse(q) })
 	q.tracer = sync.OnceValue(q.compileTracer)
@@ -127,6 +128,7 @@ type compiler struct {
 	hiddenPrefixes map[string]string
 	constructions  []*construction
 	statics        []*static
+	formatters     map[*module]map[xpath3.QualifiedName]xpath3.FunctionItem
 }
 
 // binding is a variable in scope.

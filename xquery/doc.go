@@ -11,8 +11,8 @@
 // All of XQuery 3.1 except its optional features that need a schema: the import of a schema is XQST0009, "validate" is
 // XQST0075, and there is no static typing beyond names. Library modules come from Options.Modules. The prefixes xml, xs,
 // xsi, fn, math, map, array, err and local need no declaration. Unknown pragmas and options are ignored, "ordered" and
-// "unordered" make no difference, and the construction mode is always "strip". The default collation, the base URI and the
-// decimal formats of a main module hold for its library modules, too.
+// "unordered" make no difference, and the construction mode is always "strip". The default collation and the
+// base URI of a main module hold for its library modules, too.
 //
 // The implicit timezone is UTC, so that a query means the same on every machine. Names that a query uses are checked
 // when it is compiled: an undeclared variable is XPST0008, an unknown function or a wrong number of arguments XPST0017,
@@ -50,5 +50,6 @@
 //     steps. guards.go stands before helium's functions that could make much from little.
 //   - An error during the evaluation has no place in helium's tree. Only then, the query is evaluated once more with
 //     every expression announcing itself (Query.trace), so that evaluations without an error pay nothing for places.
+//   - serialize*.go writes sequences: Serialize and fn:serialize.
 //   - analyse*.go evaluates the syntax tree with paths in place of nodes: Query.Reads.
 package xquery

@@ -24,7 +24,7 @@ func TestParseDocument(t *testing.T) {
 		{name: "unclosed", xml: "<a>\n<b></a>", code: "FODC0006", line: 2},
 		{name: "doctype", xml: "<!-- -->\n<!DOCTYPE a><a/>", code: "FODC0006", line: 2},
 		{name: "entities", xml: `<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>`, code: "FODC0006", line: 1},
-		{name: "doctype in UTF-16", xml: utf16(`<!DOCTYPE a><a/>`), code: "FODC0006"},
+		{name: "doctype in UTF-16", xml: inUTF16(`<!DOCTYPE a><a/>`), code: "FODC0006"},
 		{name: "entity", xml: `<a>&x;</a>`, code: "FODC0006", line: 1},
 		{name: "prefix", xml: `<p:a/>`, code: "FODC0006", line: 1},
 		{name: "size", xml: `<a>long</a>`, limits: ParseLimits{Size: 10}, code: "XPDY0130"},
@@ -48,7 +48,7 @@ func TestParseDocument(t *testing.T) {
 	}
 }
 
-func utf16(s string) string {
+func inUTF16(s string) string {
 	b := []byte{0xFE, 0xFF}
 	for i := range len(s) {
 		b = append(b, 0, s[i])

@@ -252,12 +252,6 @@ func refine(code, message string) string {
 		if strings.Contains(message, "cannot cast string to xs:QName") || strings.Contains(message, "xs:untypedAtomic to xs:QName") {
 			return "XPTY0117"
 		}
-	case codeExternal:
-		for _, s := range serializationCodes {
-			if strings.HasPrefix(message, s.prefix) {
-				return s.code
-			}
-		}
 	case "FOJS0005":
 		if strings.Contains(message, "must be") || strings.Contains(message, "must have") {
 			return codeType
@@ -271,15 +265,6 @@ func refine(code, message string) string {
 		}
 	}
 	return code
-}
-
-// serializationCodes are the codes of helium's errors about what JSON cannot say.
-var serializationCodes = []struct{ prefix, code string }{
-	{"json serialization requires at most one", "SERE0023"},
-	{"json serialization map values must be", "SERE0023"},
-	{"cannot serialize function item as JSON", "SERE0021"},
-	{"json serialization duplicate key", "SERE0022"},
-	{"cannot serialize NaN or infinity as JSON", "SERE0020"},
 }
 
 // farDate and farDuration are the messages about values that are right, but out of helium's range.

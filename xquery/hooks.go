@@ -47,6 +47,7 @@ const (
 	hookConstruct  = "\x01construct"  // a new node: index of the construction, what is computed of it
 	hookQName      = "\x01qname"      // a cast to xs:QName: index of the static context, value, whether it may be empty
 	hookIsQName    = "\x01isqname"    // whether such a cast succeeds
+	hookFormat     = "\x01format"     // fn:format-number: index of the static context, its arguments
 	hookDefine     = "\x01define"     // keeps the functions and variables of prologs: see lower_program.go
 	hookGlobal     = "\x01global"     // a variable of a prolog: index
 	hookFocus      = "\x01focus"      // the context item of the query
@@ -131,6 +132,7 @@ var hooks = func() map[string]xpath3.Function {
 		hookConstruct:  &hook{1, -1, construct},
 		hookQName:      &hook{3, 3, castQName},
 		hookIsQName:    &hook{3, 3, castableQName},
+		hookFormat:     &hook{3, 4, formatNumber},
 		hookDefine:     &hook{0, -1, define},
 		hookGlobal:     globals{},
 		hookFocus:      &hook{0, 0, focus},

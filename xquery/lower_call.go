@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lestrrat-go/helium/xpath3"
@@ -21,12 +22,27 @@ func (c *compiler) call(e *call) xpath3.Expr {
 	}
 	if e.name.uri == xpath3.NSFn {
 		args = adapt(e, args)
+		if e.name.local == "format-number" && !slices.Contains(e.args, nil) {
+			return c.formatCall(e.static, args)
+		}
 	}
 	call := xpath3.FunctionCall{Prefix: prefix, Name: local, Args: args}
 	if e.name.uri == xpath3.NSXS && len(args) == 1 && e.args[0] != nil && makesText(e.name.local) {
 		return hookCall(hookText, call)
 	}
 	return call
+}
+
+// formatCall compiles a call of fn:format-number.
+func (c *compiler) formatCall(s *static, args []xpath3.Expr) xpath3.Expr {
+	if c.formatters == nil {
+		c.formatters = make(map[*module]map[xpath3.QualifiedName]xpath3.FunctionItem)
+	}
+	if c.formatters[s.module] == nil {
+		c.formatters[s.module] = s.module.formatters()
+	}
+	c.statics = append(c.statics, s)
+	return hookCall(hookFormat, append([]xpath3.Expr{integerOf(len(c.statics) - 1)}, args...)...)
 }
 
 // adapt gives standard functions the arguments that their guards need.

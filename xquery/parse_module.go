@@ -3,8 +3,6 @@ package xquery
 import (
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/lestrrat-go/helium/xpath3"
 )
@@ -54,6 +52,7 @@ func (g *program) parser(start int, uri string) *parser {
 	if c := g.options.Collation; c != "" {
 		m.collation = c
 	}
+	m.optionFormats(g.options)
 	return &parser{
 		lexer:   lexer{text: g.origin.text, pos: start},
 		program: g, options: g.options, module: m, functions: xpath3.NSFn, elements: m.elements,
@@ -241,108 +240,6 @@ func (p *parser) declareContext(s *prologState) {
 	p.module.context = &c
 }
 
-// decimalProperties are the properties of a decimal format with the field that each sets.
-var decimalProperties = map[string]func(*xpath3.DecimalFormat) *rune{
-	"decimal-separator":  func(f *xpath3.DecimalFormat) *rune { return &f.DecimalSeparator },
-	"grouping-separator": func(f *xpath3.DecimalFormat) *rune { return &f.GroupingSeparator },
-	"minus-sign":         func(f *xpath3.DecimalFormat) *rune { return &f.MinusSign },
-	"percent":            func(f *xpath3.DecimalFormat) *rune { return &f.Percent },
-	"per-mille":          func(f *xpath3.DecimalFormat) *rune { return &f.PerMille },
-	"zero-digit":         func(f *xpath3.DecimalFormat) *rune { return &f.ZeroDigit },
-	"digit":              func(f *xpath3.DecimalFormat) *rune { return &f.Digit },
-	"pattern-separator":  func(f *xpath3.DecimalFormat) *rune { return &f.PatternSeparator },
-	"exponent-separator": func(f *xpath3.DecimalFormat) *rune { return &f.ExponentSeparator },
-	"infinity":           nil,
-	"NaN":                nil,
-}
-
-// declareDecimalFormat reads the name, unless the format is the default one, and the properties.
-func (p *parser) declareDecimalFormat(isDefault bool) {
-	at := p.take().start
-	var key xpath3.QualifiedName
-	if !isDefault {
-		t := p.peek(0)
-		if t.kind != tokenName && t.kind != tokenQName && t.kind != tokenURIName {
-			p.unexpected("expected the name of the decimal format")
-		}
-		n := p.resolve(p.take(), "")
-		key = xpath3.QualifiedName{URI: n.uri, Name: n.local}
-	}
-	if _, twice := p.module.formats[key]; twice {
-		panic(fail("XQST0111", at, "the decimal format is declared twice"))
-	}
-	format := xpath3.DefaultDecimalFormat()
-	set := make(map[string]bool)
-	for p.peek(0).kind == tokenName {
-		p.decimalProperty(&format, set)
-	}
-	p.checkFormat(&format, at)
-	if p.module.formats == nil {
-		p.module.formats = make(map[xpath3.QualifiedName]xpath3.DecimalFormat)
-	}
-	p.module.formats[key] = format
-}
-
-func (p *parser) decimalProperty(format *xpath3.DecimalFormat, set map[string]bool) {
-	t := p.take()
-	field, ok := decimalProperties[t.value]
-	if !ok {
-		panic(fail(codeSyntax, t.start, "there is no property %q of decimal formats", t.value))
-	}
-	if set[t.value] {
-		panic(fail("XQST0114", t.start, "the property %q is set twice", t.value))
-	}
-	set[t.value] = true
-	p.expect("=", "after the property")
-	at := p.peek(0).start
-	value := p.quoted("the property's value")
-	switch t.value {
-	case "infinity":
-		format.Infinity = value
-		return
-	case "NaN":
-		format.NaN = value
-		return
-	}
-	r, size := utf8.DecodeRuneInString(value)
-	if value == "" || size != len(value) {
-		panic(fail("XQST0097", at, "the property %q must be one character", t.value))
-	}
-	if t.value == "zero-digit" && !isZeroDigit(r) {
-		panic(fail("XQST0097", at, "%q is not a digit zero", value))
-	}
-	*field(format) = r
-}
-
-// isZeroDigit reports whether the character begins a row of decimal digits.
-func isZeroDigit(r rune) bool {
-	for _, row := range unicode.Nd.R16 {
-		if r >= rune(row.Lo) && r <= rune(row.Hi) {
-			return (r-rune(row.Lo))%10 == 0
-		}
-	}
-	for _, row := range unicode.Nd.R32 {
-		if r >= rune(row.Lo) && r <= rune(row.Hi) {
-			return (r-rune(row.Lo))%10 == 0
-		}
-	}
-	return false
-}
-
-// checkFormat fails unless the characters that structure a picture differ.
-func (p *parser) checkFormat(f *xpath3.DecimalFormat, at int) {
-	seen := make(map[rune]bool)
-	for _, r := range []rune{
-		f.DecimalSeparator, f.GroupingSeparator, f.Percent, f.PerMille, f.ZeroDigit, f.Digit, f.PatternSeparator,
-		f.ExponentSeparator,
-	} {
-		if seen[r] {
-			panic(fail("XQST0098", at, "two properties of the decimal format have the value %q", string(r)))
-		}
-		seen[r] = true
-	}
-}
-
 // declareOption reads an option. Those of the serialization are kept for Query.Output.
 func (p *parser) declareOption() {
 	p.take()
@@ -361,18 +258,82 @@ func (p *parser) declareOption() {
 	if !serializationParameters[n.local] {
 		panic(fail("XQST0109", t.start, "there is no serialization parameter %q", n.local))
 	}
+	if n.local == "parameter-document" {
+		p.parameterDocumentAt = t.start
+	}
 	if _, twice := p.module.output[n.local]; twice {
 		panic(fail("XQST0110", t.start, "the serialization parameter %q is set twice", n.local))
-	}
-	if n.local == "parameter-document" {
-		panic(fail("XQST0119", t.start, "no parameter documents are available"))
 	}
 	if p.module.output == nil {
 		p.module.output = make(map[string]string)
 	}
-	value, ok := checkParameter(n.local, strings.TrimSpace(value), p)
-	if !ok {
-		panic(fail("SEPM0016", t.start, "the serialization parameter %q cannot be %q", n.local, value))
+	p.module.output[n.local] = p.parameter(n.local, value, t.start)
+}
+
+// parameter checks the value of a serialization parameter, and resolves the names in it.
+func (p *parser) parameter(local, value string, at int) string {
+	if local == "parameter-document" {
+		return value
 	}
-	p.module.output[n.local] = value
+	parameters := newOutputParameters()
+	if parameters.names(local) != nil {
+		names, ok := p.parameterNames(value)
+		if !ok {
+			panic(fail("SEPM0016", at, "the serialization parameter %q cannot be %q", local, value))
+		}
+		value = names
+	}
+	if err := parameters.set(local, value); err != nil {
+		_, message := classify(err)
+		panic(fail("SEPM0016", at, "%s", message))
+	}
+	if local == "item-separator" {
+		return value
+	}
+	return strings.TrimPrefix(strings.TrimSpace(value), "Q{}")
+}
+
+// parameterNames expands a list of names.
+func (p *parser) parameterNames(value string) (string, bool) {
+	var all []string
+	for _, text := range strings.Fields(value) {
+		l := lexer{text: text}
+		t := l.next()
+		if l.pos != len(text) || t.kind != tokenName && t.kind != tokenQName && t.kind != tokenURIName {
+			return value, false
+		}
+		n := p.resolve(t, p.elements)
+		all = append(all, "Q{"+n.uri+"}"+n.local)
+	}
+	return strings.Join(all, " "), true
+}
+
+// parameterDocument reads the document that "declare option output:parameter-document" names. The options of the prolog
+// come before its parameters.
+func (p *parser) parameterDocument() {
+	uri, named := p.module.output["parameter-document"]
+	if !named {
+		return
+	}
+	delete(p.module.output, "parameter-document")
+	at := p.parameterDocumentAt
+	if p.options.Parameters == nil {
+		panic(fail("XQST0119", at, "no parameter documents are available"))
+	}
+	text, err := p.options.Parameters(p.module.absolute(strings.TrimSpace(uri)))
+	if err != nil {
+		f := fail("XQST0119", at, "there is no parameter document %q", uri)
+		f.err = err
+		panic(f)
+	}
+	all, err := readParameterDocument(text)
+	if err != nil {
+		code, message := classify(err)
+		panic(fail(code, at, "%s", message))
+	}
+	for local, value := range all {
+		if _, set := p.module.output[local]; !set {
+			p.module.output[local] = value
+		}
+	}
 }

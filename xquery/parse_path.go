@@ -424,7 +424,10 @@ func (p *parser) functionUse() expr {
 		}
 		digits := p.take()
 		arity, err := strconv.Atoi(digits.value)
-		if err != nil || arity > maxArity {
+		if err != nil {
+			panic(fail(codeOverflow, digits.start, "%s is too large for a number of arguments", digits.value))
+		}
+		if arity > maxArity {
 			panic(fail(codeFunction, digits.start, "no function has %s arguments", digits.value))
 		}
 		return &functionRef{offset: at, name: n, arity: arity}
@@ -435,14 +438,14 @@ func (p *parser) functionUse() expr {
 // callOf is a call with what its function needs of the static context.
 func (p *parser) callOf(at offset, n name, args []expr) *call {
 	c := &call{offset: at, name: n, args: args}
-	if n.uri == xpath3.NSXS && n.local == "QName" {
+	if n.uri == xpath3.NSXS && n.local == "QName" || n.uri == xpath3.NSFn && n.local == "format-number" {
 		c.static = p.static()
 	}
 	return c
 }
 
-// maxArity bounds "name#arity"; nothing has nearly as many parameters.
-const maxArity = 1 << 10
+// maxArity bounds "name#arity"; only fn:concat has that many parameters.
+const maxArity = 1 << 20
 
 func (p *parser) mapConstructor() expr {
 	m := &mapOf{offset: offset(p.take().start)}

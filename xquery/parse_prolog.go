@@ -17,6 +17,7 @@ func (p *parser) mainModule() *module {
 		p.unexpected("this is a library module; only a main module can be evaluated")
 	}
 	p.prolog()
+	p.parameterDocument()
 	if p.peek(0).kind == tokenEOF {
 		p.unexpected("expected an expression")
 	}

@@ -23,6 +23,8 @@ type parser struct {
 	// functions is the default function namespace, elements the default element namespace.
 	functions, elements string
 	scope               *scope // of the enclosing direct constructors
+	// parameterDocumentAt is where the document of serialization parameters is named.
+	parameterDocumentAt int
 }
 
 // orderDefaults is what "declare default order" sets.

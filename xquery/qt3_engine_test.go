@@ -68,7 +68,17 @@ func (e *qt3Context) options() Options {
 		BaseURI:          e.base,
 		Collation:        e.environment.collation,
 		Modules:          e.resolveModules,
+		Parameters:       e.resolveText,
+		DecimalFormats:   e.decimalFormats(),
 	}
+}
+
+func (e *qt3Context) decimalFormats() map[string]map[string]string {
+	formats := make(map[string]map[string]string)
+	for _, f := range e.environment.formats {
+		formats[variableKey(f.name)] = f.properties
+	}
+	return formats
 }
 
 // resolveModules finds the modules of a namespace: those at the locations, if the catalogue gives locations.

@@ -89,7 +89,7 @@ type (
 		offset
 		name   name
 		args   []expr  // nil stands for a placeholder "?"
-		static *static // of a call of xs:QName
+		static *static // of a call of a function that needs it
 	}
 	dynamicCall struct {
 		offset
@@ -249,9 +249,11 @@ type module struct {
 	functions  []*userFunction
 	context    *clause
 	formats    map[xpath3.QualifiedName]xpath3.DecimalFormat
-	output     map[string]string // serialization parameters
-	collation  string
-	baseURI    string
+	// declaredFormats are the formats that are not just those of the options.
+	declaredFormats map[xpath3.QualifiedName]bool
+	output          map[string]string // serialization parameters
+	collation       string
+	baseURI         string
 	// preserveSpace keeps boundary white space; preserve and inherit are the modes of copied namespaces.
 	preserveSpace, preserve, inherit bool
 	// beyond says that the module is more than an expression of XPath 3.1.

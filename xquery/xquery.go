@@ -20,6 +20,13 @@ type Options struct {
 	// Modules finds the library modules of a namespace that a query imports, at the locations that the import names, if
 	// it names some. nil means that there are none (XQST0059).
 	Modules func(namespace string, locations []string) ([]Module, error)
+	// Parameters reads the document of serialization parameters that "declare option output:parameter-document" names, by
+	// its absolute URI. nil means that there are none (XQST0119).
+	Parameters func(uri string) ([]byte, error)
+	// DecimalFormats are decimal formats for fn:format-number besides those of the prologs, which replace them. The keys are
+	// their names, "local" or "Q{uri}local", or "" for the default format; the values are their properties, as in
+	// "declare decimal-format": "decimal-separator", "zero-digit" and so on. A wrong one is XQST0097 or XQST0098.
+	DecimalFormats map[string]map[string]string
 	// BaseURI is the static base URI; empty for none.
 	BaseURI string
 	// Collation is the default collation; empty for the codepoint collation.
