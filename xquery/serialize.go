@@ -25,19 +25,28 @@ func (q *Query) Output() map[string]string { return maps.Clone(q.module.output) 
 // JSON object from characters to their replacements. The bytes are in the encoding of "encoding", UTF-8 by default. The
 // error is an *Error with the W3C code, or that of w.
 func Serialize(w io.Writer, s Sequence, parameters map[string]string) error {
-	p := newOutputParameters()
-	for _, local := range sortedKeys(parameters) {
-		if err := p.set(local, parameters[local]); err != nil {
-			return serializationFailure(err)
-		}
-	}
-	_, omits := parameters["omit-xml-declaration"]
-	p.omit = p.omit || !omits && p.standalone == ""
-	out, err := p.stream(w)
+	p, out, err := serialization(w, parameters)
 	if err != nil {
 		return serializationFailure(err)
 	}
 	return serializationFailure(errors.Join(p.write(out, inner(s)), out.close()))
+}
+
+// serialization are the parameters of Serialize, checked, and the stream that writes by them.
+func serialization(w io.Writer, parameters map[string]string) (*outputParameters, *stringStream, error) {
+	p := newOutputParameters()
+	for _, local := range sortedKeys(parameters) {
+		if err := p.set(local, parameters[local]); err != nil {
+			return nil, nil, err
+		}
+	}
+	_, omits := parameters["omit-xml-declaration"]
+	p.omit = p.omit || !omits && p.standalone == ""
+	if err := p.check(); err != nil {
+		return nil, nil, err
+	}
+	out, err := p.stream(w)
+	return p, out, err
 }
 
 // serializationFailure is an error of the serializer as callers see it: an error of the writer stays what it is.
@@ -58,6 +67,9 @@ func serialize(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 		if err := p.read(args[1]); err != nil {
 			return nil, err
 		}
+	}
+	if err := p.check(); err != nil {
+		return nil, err
 	}
 	out := &budgetWriter{budget: b}
 	s := p.characterStream(out)
@@ -80,21 +92,48 @@ func firstXPathError(err error) error {
 	return err
 }
 
-// write writes a sequence by the method of the parameters.
-func (p *outputParameters) write(out *stringStream, s xpath3.Sequence) error {
-	if err := p.check(); err != nil {
-		return err
-	}
-	if s == nil {
-		s = xpath3.ItemSlice{}
-	}
+// sequenceWriter is a method: it writes a sequence item by item.
+type sequenceWriter interface {
+	begin() error
+	item(item xpath3.Item) error
+	end() error
+}
+
+// writer is the method of the parameters.
+func (p *outputParameters) writer(out *stringStream) sequenceWriter {
 	switch p.method {
 	case "json":
-		return (&jsonWriter{outputParameters: p, out: out}).sequence(s)
+		return &jsonWriter{outputParameters: p, out: out}
 	case "adaptive":
-		return (&adaptiveWriter{outputParameters: p, out: out}).sequence(s)
+		return &adaptiveWriter{outputParameters: p, out: out}
 	case "text":
-		return (&textWriter{outputParameters: p, out: out}).sequence(s)
+		return newTextWriter(p, out)
 	}
-	return newMarkupWriter(p, out).sequence(s)
+	return newMarkupWriter(p, out)
+}
+
+// whole says whether the whole sequence must be known before something of it can be written.
+func (p *outputParameters) whole() bool {
+	return (p.method == "xml" || p.method == "xhtml") && (p.standalone != "" || p.system != "")
+}
+
+// write writes a sequence.
+func (p *outputParameters) write(out *stringStream, s xpath3.Sequence) error {
+	if p.whole() {
+		if shape := topOf(s, p.separator != nil); !shape.wellFormed() {
+			return xpathError("SEPM0004", "a document type or standalone needs a document with one root element and no text")
+		}
+	}
+	w := p.writer(out)
+	if err := w.begin(); err != nil {
+		return err
+	}
+	if s != nil {
+		for item := range s.Items() {
+			if err := w.item(item); err != nil {
+				return err
+			}
+		}
+	}
+	return w.end()
 }

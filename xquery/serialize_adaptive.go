@@ -12,31 +12,28 @@ import (
 // adaptiveWriter is the method adaptive (section 10), which writes any sequence.
 type adaptiveWriter struct {
 	*outputParameters
-	out    *stringStream
-	markup *markupWriter
+	out     *stringStream
+	markup  *markupWriter
+	written bool
 }
 
-func (w *adaptiveWriter) sequence(s xpath3.Sequence) error {
-	separator := "\n"
-	if w.separator != nil {
-		separator = *w.separator
-	}
-	return w.items(s, separator)
-}
-
-func (w *adaptiveWriter) items(s xpath3.Sequence, separator string) error {
-	for i := range s.Len() {
-		if i > 0 {
-			w.out.string(separator)
-		}
-		if err := w.item(s.Get(i)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (w *adaptiveWriter) begin() error { return nil }
+func (w *adaptiveWriter) end() error   { return nil }
 
 func (w *adaptiveWriter) item(item xpath3.Item) error {
+	switch {
+	case !w.written:
+	case w.separator != nil:
+		w.out.string(*w.separator)
+	default:
+		w.out.string("\n")
+	}
+	w.written = true
+	return w.any(item)
+}
+
+// any writes an item wherever it stands.
+func (w *adaptiveWriter) any(item xpath3.Item) error {
 	if err := w.out.step(); err != nil {
 		return err
 	}
@@ -87,12 +84,17 @@ func (w *adaptiveWriter) mapItem(m xpath3.MapItem) error {
 // value writes the value of an entry or a member: in parentheses, unless it is one item.
 func (w *adaptiveWriter) value(s xpath3.Sequence) error {
 	if s != nil && s.Len() == 1 {
-		return w.item(s.Get(0))
+		return w.any(s.Get(0))
 	}
 	w.out.string("(")
 	if s != nil {
-		if err := w.items(s, ","); err != nil {
-			return err
+		for i := range s.Len() {
+			if i > 0 {
+				w.out.string(",")
+			}
+			if err := w.any(s.Get(i)); err != nil {
+				return err
+			}
 		}
 	}
 	w.out.string(")")
@@ -106,6 +108,7 @@ func (w *adaptiveWriter) node(n helium.Node) error {
 		p.method, p.omit, p.standalone, p.separator, p.system = "xml", true, "", nil, ""
 		w.markup = newMarkupWriter(&p, w.out)
 	}
+	w.markup.after = false
 	switch n := n.(type) {
 	case *helium.Attribute:
 		w.markup.attributeText(n.Name(), n.Value())
@@ -118,7 +121,7 @@ func (w *adaptiveWriter) node(n helium.Node) error {
 		w.markup.attributeText(label, string(n.Content()))
 		return nil
 	}
-	return w.markup.sequence(xpath3.ItemSlice{xpath3.NodeItem{Node: n}})
+	return w.markup.item(xpath3.NodeItem{Node: n})
 }
 
 // functionLabel is a function's name and its number of parameters.

@@ -13,10 +13,28 @@ type jsonWriter struct {
 	*outputParameters
 	out   *stringStream
 	depth int
+	full  bool // there was an item
 }
 
-// sequence writes the value of a member or an entry, or of the whole: at most one item.
-func (w *jsonWriter) sequence(s xpath3.Sequence) error {
+func (w *jsonWriter) begin() error { return nil }
+
+func (w *jsonWriter) item(item xpath3.Item) error {
+	if w.full {
+		return xpathError("SERE0023", "a sequence of many items cannot be written as JSON")
+	}
+	w.full = true
+	return w.value(xpath3.ItemSlice{item})
+}
+
+func (w *jsonWriter) end() error {
+	if w.full {
+		return nil
+	}
+	return w.value(nil)
+}
+
+// value writes the value of a member or an entry, or the whole: at most one item.
+func (w *jsonWriter) value(s xpath3.Sequence) error {
 	switch {
 	case s == nil || s.Len() == 0:
 		w.out.string("null")
@@ -62,7 +80,7 @@ func (w *jsonWriter) object(m xpath3.MapItem) error {
 		if w.indent {
 			w.out.string(" ")
 		}
-		return w.sequence(value)
+		return w.value(value)
 	})
 	w.depth--
 	if m.Size() > 0 {
@@ -80,7 +98,7 @@ func (w *jsonWriter) array(a xpath3.ArrayItem) error {
 			w.out.string(",")
 		}
 		w.line()
-		if err := w.sequence(member); err != nil {
+		if err := w.value(member); err != nil {
 			return err
 		}
 	}

@@ -16,26 +16,26 @@ type markupWriter struct {
 	dialect dialect
 	// bound are the namespace declarations that the open elements have.
 	bound []scopedPrefix
-	// The top of the document: whether an element was, or text, or anything; and whether its nodes may be indented.
-	rooted, texted, begun, loose bool
+	// The top of the document: what makes it, whether an element was, or text; and whether a node was the last.
+	top                   normalizer
+	rooted, texted, after bool
 }
 
 type scopedPrefix struct{ prefix, uri string }
 
 func newMarkupWriter(p *outputParameters, out *stringStream) *markupWriter {
-	return &markupWriter{outputParameters: p, out: out, dialect: p.htmlDialect()}
+	w := &markupWriter{outputParameters: p, out: out, dialect: p.htmlDialect()}
+	w.top = normalizer{outputParameters: p, text: w.topText, node: w.topNode}
+	return w
 }
 
-func (w *markupWriter) sequence(s xpath3.Sequence) error {
-	shape := topOf(s, w.separator != nil)
-	if (w.standalone != "" || w.system != "") && !w.dialect.html && !shape.wellFormed() {
-		return xpathError("SEPM0004", "a document type or standalone needs a document with one root element and no text")
-	}
-	w.loose = w.indent && !shape.text
+func (w *markupWriter) begin() error {
 	w.declaration()
-	n := normalizer{outputParameters: w.outputParameters, text: w.topText, node: w.topNode}
-	return n.sequence(s)
+	return nil
 }
+
+func (w *markupWriter) item(item xpath3.Item) error { return w.top.item(item) }
+func (w *markupWriter) end() error                  { return nil }
 
 // documentShape is what stands at the top of a document that is made of a sequence.
 type documentShape struct {
@@ -51,8 +51,8 @@ func topOf(s xpath3.Sequence, separated bool) documentShape {
 		return d
 	}
 	d.text = separated && s.Len() > 1
-	for i := range s.Len() {
-		item, ok := s.Get(i).(xpath3.NodeItem)
+	for any := range s.Items() {
+		item, ok := any.(xpath3.NodeItem)
 		if !ok {
 			d.text = true
 			continue
@@ -91,11 +91,12 @@ func (w *markupWriter) declaration() {
 		w.out.string(` standalone="` + w.standalone + `"`)
 	}
 	w.out.string("?>")
-	w.begun = true
+	w.after = true
 }
 
 func (w *markupWriter) topText(text string) error {
 	w.texted = w.texted || strings.Trim(text, " \t\r\n") != ""
+	w.after = w.after && text == ""
 	return w.content(text)
 }
 
@@ -106,15 +107,13 @@ func (w *markupWriter) topNode(n helium.Node) error {
 	case helium.DTDNode:
 		return nil
 	}
-	if w.loose && w.begun {
-		w.out.string("\n")
-	}
-	w.begun = true
+	w.line(w.indent && w.after, 0)
+	w.after = true
 	if e, ok := n.(*helium.Element); ok && !w.rooted {
 		w.rooted = true
 		w.documentType(e)
 	}
-	return w.node(n, place{indent: w.indent && w.loose, root: true})
+	return w.node(n, place{indent: w.indent, root: true})
 }
 
 // documentType writes the document type declaration that stands before the first element.
@@ -146,9 +145,7 @@ func (w *markupWriter) documentType(root *helium.Element) {
 		w.out.string(" " + quote + w.system + quote)
 	}
 	w.out.string(">")
-	if w.loose {
-		w.out.string("\n")
-	}
+	w.line(w.indent, 0)
 }
 
 // place is where a node stands.

@@ -50,10 +50,16 @@ func (s *stringStream) step() error {
 // has says whether the encoding has a character.
 func (s *stringStream) has(r rune) bool { return r < utf8.RuneSelf || s.can == nil || s.can(r) }
 
-func (s *stringStream) close() error {
+// flush hands over what was written so far.
+func (s *stringStream) flush() error {
 	if s.failed == nil {
 		s.failed = s.out.Flush()
 	}
+	return s.failed
+}
+
+func (s *stringStream) close() error {
+	_ = s.flush()
 	if s.end != nil && s.failed == nil {
 		s.failed = s.end.Close()
 	}

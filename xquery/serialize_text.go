@@ -89,13 +89,18 @@ func (n *normalizer) content(node helium.Node) error {
 type textWriter struct {
 	*outputParameters
 	out *stringStream
+	top normalizer
 }
 
-func (w *textWriter) sequence(s xpath3.Sequence) error {
-	n := normalizer{outputParameters: w.outputParameters, text: w.write}
-	n.node = w.node
-	return n.sequence(s)
+func newTextWriter(p *outputParameters, out *stringStream) *textWriter {
+	w := &textWriter{outputParameters: p, out: out}
+	w.top = normalizer{outputParameters: p, text: w.write, node: w.node}
+	return w
 }
+
+func (w *textWriter) begin() error                { return nil }
+func (w *textWriter) item(item xpath3.Item) error { return w.top.item(item) }
+func (w *textWriter) end() error                  { return nil }
 
 // node writes the text in an element, or that of a text node: comments and processing instructions have none.
 func (w *textWriter) node(node helium.Node) error {

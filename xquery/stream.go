@@ -2,8 +2,8 @@ package xquery
 
 import (
 	"context"
+	"errors"
 	"io"
-	"maps"
 
 	"github.com/lestrrat-go/helium"
 	"github.com/lestrrat-go/helium/xpath3"
@@ -90,101 +90,75 @@ func emit(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 }
 
 // Stream runs the query and writes every item as soon as it is there, with the parameters of Serialize; Query.Output are
-// those of the query. The methods json, html and xhtml, and document type declarations, make one document of the whole
-// result, which is written at the end. Without a method the items are written for people, each on a line of its own:
-// nodes as XML, atomic values as texts, maps, arrays and functions as by the method adaptive.
+// those of the query. With a document type or "standalone", which only one element may have, the result is written at the
+// end. Without a method the items are written for people, each on a line of its own: nodes as XML, atomic values as
+// texts, maps, arrays and functions as by the method adaptive.
 func (q *Query) Stream(ctx context.Context, in Input, w io.Writer, parameters map[string]string) error {
-	out := &itemWriter{w: w, parameters: make(map[string]string), method: parameters["method"]}
-	maps.Copy(out.parameters, parameters)
-	if err := q.Each(ctx, in, out.write); err != nil {
-		return err
+	p, out, err := serialization(w, parameters)
+	if err != nil {
+		return serializationFailure(err)
 	}
-	return out.end()
-}
-
-// itemWriter serializes a sequence that comes item by item.
-type itemWriter struct {
-	w          io.Writer
-	parameters map[string]string
-	method     string
-	written    bool
-	atomic     bool             // the last item was atomic
-	collected  xpath3.ItemSlice // of a result that is one document
-}
-
-// whole reports whether the result is one document, or at most one item.
-func (o *itemWriter) whole() bool {
-	switch o.method {
-	case "", "xml", "text", "adaptive":
-		return o.parameters["doctype-system"] != "" || o.parameters["doctype-public"] != ""
+	var target sequenceWriter = &readableWriter{outputParameters: p, out: out}
+	if parameters["method"] != "" {
+		target = p.writer(out)
 	}
-	return true
-}
-
-func (o *itemWriter) write(s Sequence) error {
-	sequence := inner(s)
-	if sequence == nil {
-		return nil
+	if p.whole() {
+		target = &collector{write: func(s xpath3.Sequence) error { return p.write(out, s) }}
 	}
-	for _, item := range sequence.Materialize() {
-		if o.whole() {
-			o.collected = append(o.collected, item)
-			continue
-		}
-		if err := o.item(item); err != nil {
-			return err
-		}
+	if err := target.begin(); err != nil {
+		return serializationFailure(err)
 	}
-	return nil
-}
-
-// item writes one item and what separates it from the last one (Serialization 3.1, section 2). The members of an array
-// are items of the sequence.
-func (o *itemWriter) item(item xpath3.Item) error {
-	if a, ok := item.(xpath3.ArrayItem); ok && (o.method == "xml" || o.method == "text") {
-		for _, member := range a.Members() {
-			if err := o.write(items{member}); err != nil {
-				return err
+	err = q.Each(ctx, in, func(s Sequence) error {
+		for item := range inner(s).Items() {
+			if err := target.item(item); err != nil {
+				return serializationFailure(err)
 			}
 		}
-		return nil
+		return out.flush()
+	})
+	if err != nil {
+		return errors.Join(err, out.flush())
 	}
-	_, atomic := item.(xpath3.AtomicValue)
-	if _, err := io.WriteString(o.w, o.separator(atomic)); err != nil {
-		return err
-	}
-	parameters := o.parameters
-	if o.method == "" {
-		parameters = maps.Clone(o.parameters)
-		parameters["method"] = readable(item)
-	}
-	if err := Serialize(o.w, items{xpath3.ItemSlice{item}}, parameters); err != nil {
-		return err
-	}
-	if !o.written {
-		o.written = true
-		// What stands before the first item stands nowhere else.
-		o.parameters["omit-xml-declaration"] = "yes"
-		delete(o.parameters, "standalone")
-		delete(o.parameters, "byte-order-mark")
-	}
-	o.atomic = atomic
+	return serializationFailure(errors.Join(target.end(), out.close()))
+}
+
+// collector writes a sequence when all of it is there.
+type collector struct {
+	items xpath3.ItemSlice
+	write func(s xpath3.Sequence) error
+}
+
+func (c *collector) begin() error { return nil }
+func (c *collector) end() error   { return c.write(c.items) }
+
+func (c *collector) item(item xpath3.Item) error {
+	c.items = append(c.items, item)
 	return nil
 }
 
-func (o *itemWriter) separator(atomic bool) string {
-	separator, set := o.parameters["item-separator"]
+// readableWriter writes items for people.
+type readableWriter struct {
+	*outputParameters
+	out     *stringStream
+	written bool
+}
+
+func (w *readableWriter) begin() error { return nil }
+func (w *readableWriter) end() error   { return nil }
+
+func (w *readableWriter) item(item xpath3.Item) error {
 	switch {
-	case !o.written:
-		return ""
-	case set:
-		return separator
-	case o.method == "" || o.method == "adaptive":
-		return "\n"
-	case atomic && o.atomic:
-		return " "
+	case !w.written:
+	case w.separator != nil:
+		w.out.string(*w.separator)
+	default:
+		w.out.string("\n")
 	}
-	return ""
+	p := *w.outputParameters
+	p.method = readable(item)
+	p.omit = p.omit || w.written // a declaration stands before the first item only
+	w.written = true
+	return p.write(w.out, xpath3.ItemSlice{item})
 }
 
 // readable is the method that shows an item to people.
@@ -200,14 +174,4 @@ func readable(item xpath3.Item) string {
 		return "xml"
 	}
 	return "adaptive"
-}
-
-func (o *itemWriter) end() error {
-	if o.whole() {
-		return Serialize(o.w, items{o.collected}, o.parameters)
-	}
-	if o.written || o.method != "xml" {
-		return nil
-	}
-	return Serialize(o.w, items{}, o.parameters) // of nothing, at most a declaration
 }
