@@ -41,6 +41,7 @@ var shipped embed.FS
 type Schemas struct {
 	schema *xsd.Schema
 	types  []string
+	files  []xsd.File // the first one includes the others
 }
 
 // LoadSchemas assembles the shipped schemas and the XSD files of the folders into one. In a folder, each file *.xsd
@@ -59,7 +60,7 @@ func LoadSchemas(folders ...string) (*Schemas, error) {
 		cause := &xsd.SchemaError{Issues: set.issues}
 		return nil, &clacks.Error{Op: "events.schemas", Kind: clacks.Invalid, Reason: cause.Error(), Err: cause}
 	}
-	return &Schemas{schema: schema, types: types}, nil
+	return &Schemas{schema: schema, types: types, files: set.sources(types)}, nil
 }
 
 // Types are the names of the known event types, sorted.
@@ -83,11 +84,7 @@ func (s *Schemas) Validate(document []byte) error {
 	// A global element of another name is a root too, for a validator.
 	eventType, err := typeOf(document)
 	if err == nil && !s.Known(eventType) {
-		reason := fmt.Sprintf("there is no event type %.100q", eventType)
-		if hint := nearest.Hint(eventType, s.types); hint != "" {
-			reason += "; " + hint
-		}
-		return invalidEvent(0, "%s", reason)
+		return invalidEvent(0, "%s", s.unknown(eventType))
 	}
 	if len(issues) == 0 {
 		return err
@@ -97,6 +94,15 @@ func (s *Schemas) Validate(document []byte) error {
 		invalid.Fields = append(invalid.Fields, wrongEvent(issue.Line, issue.Message))
 	}
 	return invalid
+}
+
+// unknown is the sentence about an event type that there is not.
+func (s *Schemas) unknown(eventType string) string {
+	reason := fmt.Sprintf("there is no event type %.100q", eventType)
+	if hint := nearest.Hint(eventType, s.types); hint != "" {
+		reason += "; " + hint
+	}
+	return reason
 }
 
 // maxReported bounds what one wrong document is answered with.

@@ -3,6 +3,7 @@
 //
 //	stateless.go   createObject, getObject, updateObject, moveObject, deleteObject, searchObjects, sendEvent
 //	open.go        openObject, getObjectProperty, setObjectProperty, closeObject, ...
+//	eventtypes.go  getEventTypes
 //	methods.go     dispatchObjectMethod: the methods of an open object
 //	find.go        search and what else the web frontend asks about objects and types
 //	session.go     login, logout, getSessionUser, getBase, getError, ...
@@ -55,7 +56,7 @@ func Register(r *rpc.Registry, o Options) error {
 		}
 	}
 	s := &service{Options: o, registry: r}
-	return r.Add(slices.Concat(s.stateless(), s.stateful(), s.find(), s.session())...)
+	return r.Add(slices.Concat(s.stateless(), s.eventTypes(), s.stateful(), s.find(), s.session())...)
 }
 
 type service struct {
