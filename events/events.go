@@ -16,15 +16,17 @@
 //
 // # Out
 //
-//	clacks_events -> tailer -> window -> Subscriber, Subscriber, ...
-//	      \____________________________/
+//	clacks_events -> tailer -> matcher -> window -> Subscriber, Subscriber, ...
+//	      \_______________________________________/
 //	         replay, and whoever fell behind
 //
 // While anybody is subscribed, one tailer (tail.go) reads new rows once, woken by Recorded and by a modest poll for other
-// agents on the same database, and publishes them to the window (window.go): a bounded ring of the newest events. A
-// Subscriber (subscribe.go) is a cursor. It reads from the window what lies there and from the log what does not; so
-// nobody is waited for, a slow one reads the log again, and none loses or repeats an event. A document is parsed at most
-// once for all who stand in the window, and one query that several subscribers share is evaluated once for them.
+// agents on the same database. It parses an event once, asks the matcher (matcher.go) whose query it can match at all, and
+// publishes it to the window (window.go): a bounded ring of the newest events. A Subscriber (subscribe.go) is a cursor. It
+// reads from the window what lies there and from the log what does not; so nobody is waited for, a slow one reads the log
+// again, and none loses or repeats an event. Who has read everything sleeps until an event comes that can match his query,
+// and evaluates it himself: a query that takes its time delays nobody else. One query that several subscribers share is
+// evaluated once for them.
 //
 // # Memory
 //

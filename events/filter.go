@@ -17,24 +17,30 @@ var queryOptions = xquery.Options{
 	ElementNamespace: Namespace,
 	Namespaces:       map[string]string{"e": Namespace},
 	DocumentContext:  true,
+	Variables:        variableNames,
 }
 
 // queryLimits bound the evaluation of a query on one event. A query delays nobody but those who share it; the limits keep
 // one client from spending the machine.
 var queryLimits = xquery.Limits{Steps: 200_000, Depth: 256, Constructed: 1 << 20, Time: 250 * time.Millisecond}
 
-// matcher is what a filter needs of *xquery.Query.
-type matcher interface {
+// query is what a filter needs of *xquery.Query.
+type query interface {
 	Matches(ctx context.Context, in xquery.Input) (bool, error)
+	Evaluate(ctx context.Context, in xquery.Input) (xquery.Sequence, error)
+	Output() map[string]string
 }
 
 // filter is a compiled query with its latest verdicts, shared by all subscribers who sent the same text. The verdict on
 // an event never changes, since the event does not.
 type filter struct {
-	query matcher
-	users int // guarded by filters.mu
+	query     query
+	variables bool // the query uses external variables
+	users     int  // guarded by filters.mu
 
-	scope *scope // nil when the query has to be evaluated on every event
+	scope     *scope           // nil when the query has to be evaluated on every event
+	requires  xquery.Condition // of an event that matches
+	placement placement        // the matcher's
 
 	mu       sync.Mutex // held to evaluate
 	verdicts [64]atomic.Pointer[verdict]
@@ -73,25 +79,32 @@ func (f *filter) match(ctx context.Context, e *Event, tree func() (*parsedDocume
 		return v.match, v.err
 	}
 	v := &verdict{sequence: e.Sequence}
-	v.match, v.err = f.evaluate(ctx, tree)
+	v.match, v.err = f.evaluate(ctx, e, tree)
 	f.slot(e).Store(v)
 	return v.match, v.err
 }
 
 // evaluate runs the query. It does not end with the context of one subscriber, since the verdict is for all; its own
 // limit of time is short.
-func (f *filter) evaluate(ctx context.Context, tree func() (*parsedDocument, error)) (bool, error) {
+func (f *filter) evaluate(ctx context.Context, e *Event, tree func() (*parsedDocument, error)) (bool, error) {
 	document, err := tree()
 	if err != nil {
 		return false, err
 	}
 	defer document.release()
-	in := xquery.Input{Context: document.Document, Limits: queryLimits}
-	match, err := f.query.Matches(context.WithoutCancel(ctx), in)
+	match, err := f.query.Matches(context.WithoutCancel(ctx), f.input(e, document))
 	if err != nil {
 		return false, brief(err)
 	}
 	return match, nil
+}
+
+func (f *filter) input(e *Event, document *parsedDocument) xquery.Input {
+	in := xquery.Input{Context: document.Document, Limits: queryLimits}
+	if f.variables {
+		in.Variables = variablesOf(e)
+	}
+	return in
 }
 
 // maxMessage is the number of bytes that are kept of why a query failed: with fn:error, its author decides on them.
@@ -106,19 +119,23 @@ func brief(err error) error {
 	return errors.New(strings.Clone(message))
 }
 
-// filters are the compiled queries in use, by their text.
+// filters are the compiled queries in use, by their text. All are in the matcher.
 type filters struct {
-	mu    sync.Mutex
-	bySrc map[string]*filter
+	matcher *matcher
+	mu      sync.Mutex
+	bySrc   map[string]*filter
 }
 
 // compileFilter compiles a query and finds out which events it has to be evaluated on.
 func compileFilter(source string) (*filter, error) {
-	query, err := xquery.Compile(source, queryOptions)
+	compiled, err := xquery.Compile(source, queryOptions)
 	if err != nil {
 		return nil, err
 	}
-	return &filter{query: query, scope: scopeOf(query)}, nil
+	f := &filter{query: compiled, variables: len(compiled.Uses().Variables) > 0}
+	f.scope = scopeOf(compiled)
+	f.requires = f.scope.narrow(compiled.Requires())
+	return f, nil
 }
 
 // get compiles a query, or shares one that is in use. The error is the compiler's.
@@ -137,6 +154,7 @@ func (f *filters) get(source string) (*filter, error) {
 	}
 	if f.bySrc[source] == nil {
 		f.bySrc[source] = compiled
+		f.matcher.add(compiled)
 	}
 	f.bySrc[source].users++
 	return f.bySrc[source], nil
@@ -162,5 +180,6 @@ func (f *filters) put(source string) {
 	}
 	if shared.users--; shared.users == 0 {
 		delete(f.bySrc, source)
+		f.matcher.remove(shared)
 	}
 }

@@ -225,14 +225,15 @@ func awaitUsers(ctx context.Context, l *Log, users int) {
 func TestWindowSharesAreBounded(t *testing.T) {
 	w := newWindow(0)
 	document := event("<Ping><Id>" + strings.Repeat("x", parsedBytes/2) + "</Id></Ping>")
-	var made []Event
+	var made []*entry
 	for i := range 4 {
-		made = append(made, Event{Sequence: int64(i + 1), Document: []byte(document)})
+		made = append(made, &entry{Event: Event{Sequence: int64(i + 1), Document: []byte(document)}})
 	}
 	w.publish(made)
 	for cursor := range int64(4) {
-		batch, _, behind := w.after(cursor, make([]*entry, 0, batchSize))
-		if behind || len(batch) != 1 || batch[0].Sequence != cursor+1 {
+		at := w.after(&Subscriber{cursor: cursor}, make([]*entry, 0, batchSize))
+		batch := at.batch
+		if at.behind || len(batch) != 1 || batch[0].Sequence != cursor+1 {
 			t.Fatalf("behind %d: %d events", cursor, len(batch))
 		}
 		tree, err := w.parsed.get(batch[0])

@@ -2,6 +2,8 @@ package events
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"clacks/xquery"
@@ -25,6 +27,9 @@ var changing = []string{"current", "random", "lookup"}
 // scopeOf finds the scope of a query by what it can read (xquery.Query.Reads, which never claims too little). It is nil
 // when that is not bounded by event types.
 func scopeOf(query *xquery.Query) *scope {
+	if len(query.Uses().Variables) > 0 {
+		return nil
+	}
 	for _, word := range changing {
 		if strings.Contains(query.Source(), word) {
 			return nil
@@ -39,10 +44,26 @@ func scopeOf(query *xquery.Query) *scope {
 			s.types[path.Steps[1].Name] = true
 		}
 	}
-	other, err := (&filter{query: query}).evaluate(context.Background(), func() (*parsedDocument, error) { return parseAlone(noType) })
+	other, err := (&filter{query: query}).evaluate(context.Background(), &Event{}, func() (*parsedDocument, error) { return parseAlone(noType) })
 	if err != nil {
 		return nil
 	}
 	s.verdict.match = other
 	return s
+}
+
+// narrow adds to what a query requires that the event is of one of the types of the scope, when no other matches.
+func (s *scope) narrow(required xquery.Condition) xquery.Condition {
+	if s == nil || s.verdict.match {
+		return required
+	}
+	if len(s.types) == 0 {
+		return xquery.Condition{Is: xquery.Never}
+	}
+	types := xquery.Condition{Is: xquery.Any}
+	for _, eventType := range slices.Sorted(maps.Keys(s.types)) {
+		place := xquery.Place{Steps: []xquery.PlaceStep{{Name: "Event"}, {Name: eventType}}}
+		types.Parts = append(types.Parts, xquery.Condition{Is: xquery.Exists, Place: place})
+	}
+	return xquery.Condition{Is: xquery.All, Parts: []xquery.Condition{required, types}}
 }

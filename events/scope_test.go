@@ -64,7 +64,7 @@ func TestScopeDecidesAsTheQuery(t *testing.T) {
 			e := &Event{Sequence: 1, Type: eventType}
 			tree := func() (*parsedDocument, error) { return parseAlone([]byte(document)) }
 			got, gotErr := f.match(t.Context(), e, tree)
-			want, wantErr := plain.evaluate(t.Context(), tree)
+			want, wantErr := plain.evaluate(t.Context(), e, tree)
 			f.verdicts[1].Store(nil)
 			if got != want || (gotErr == nil) != (wantErr == nil) {
 				t.Errorf("%s on %s: %v, %v; without a scope %v, %v", query, eventType, got, gotErr, want, wantErr)

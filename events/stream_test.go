@@ -278,11 +278,14 @@ func watch(t *testing.T, l *Log, user access.User, query string, last int64) (nu
 		return nil, nil
 	}
 	defer s.Close()
-	err = s.replay(t.Context(), func(e Event) error {
+	for {
+		e, failed := s.Ready(t.Context())
+		if err = failed; e == nil {
+			break
+		}
 		numbers = append(numbers, e.Sequence)
 		documents = append(documents, string(e.Document))
-		return nil
-	})
+	}
 	if err != nil || s.Position() != last {
 		t.Errorf("%s: ended at %d, %v", query, s.Position(), err)
 	}
@@ -581,12 +584,12 @@ func TestStreamOfAnEmptiedLog(t *testing.T) {
 func TestLiveSubscribersShareADocument(t *testing.T) {
 	const total = 3 * windowParsed
 	w := newWindow(0)
-	var made []Event
+	var made []*entry
 	for i := range total {
-		made = append(made, Event{Sequence: int64(i + 1), Document: []byte(event("<Ping><Id>1</Id></Ping>"))})
+		made = append(made, &entry{Event: Event{Sequence: int64(i + 1), Document: []byte(event("<Ping><Id>1</Id></Ping>"))}})
 	}
 	w.publish(made)
-	batch, _, _ := w.after(0, make([]*entry, 0, total))
+	batch := w.after(&Subscriber{}, make([]*entry, 0, total)).batch
 	var shares []*parsedDocument
 	for _, e := range batch {
 		first, err := w.parsed.get(e)
@@ -623,18 +626,18 @@ func TestLiveSubscribersShareADocument(t *testing.T) {
 
 func TestWindowIsBounded(t *testing.T) {
 	w := newWindow(10)
-	if _, wait, behind := w.after(10, make([]*entry, 0, 4)); wait == nil || behind {
+	if at := w.after(&Subscriber{cursor: 10}, make([]*entry, 0, 4)); !at.waiting || at.behind {
 		t.Error("at its end there is something")
 	}
-	if _, _, behind := w.after(9, make([]*entry, 0, 4)); !behind {
+	if at := w.after(&Subscriber{cursor: 9}, make([]*entry, 0, 4)); !at.behind {
 		t.Error("it claims what it never had")
 	}
 	sequence := int64(10)
 	fill := func(n, size int) {
-		var made []Event
+		var made []*entry
 		for range n {
 			sequence++
-			made = append(made, Event{Sequence: sequence, Document: bytes.Repeat([]byte("x"), size)})
+			made = append(made, &entry{Event: Event{Sequence: sequence, Document: bytes.Repeat([]byte("x"), size)}})
 		}
 		w.publish(made)
 	}
@@ -642,8 +645,8 @@ func TestWindowIsBounded(t *testing.T) {
 	if len(w.entries) != windowEvents || w.base != 15 || w.size != windowEvents {
 		t.Errorf("%d events, %d bytes behind %d", len(w.entries), w.size, w.base)
 	}
-	if batch, _, behind := w.after(15, make([]*entry, 0, 4)); behind || len(batch) != 4 || batch[0].Sequence != 16 {
-		t.Errorf("behind 15: %v, %v", batch, behind)
+	if at := w.after(&Subscriber{cursor: 15}, make([]*entry, 0, 4)); at.behind || len(at.batch) != 4 || at.batch[0].Sequence != 16 {
+		t.Errorf("behind 15: %+v", at)
 	}
 	fill(3, windowBytes/2)
 	if len(w.entries) != 2 || w.size != windowBytes {

@@ -33,14 +33,21 @@ type Stats struct {
 	LastError string
 }
 
-// Subscriber is one accepted subscription. Its methods but Stats belong to one goroutine.
+// Subscriber is one accepted subscription. Its methods but Stats and Position belong to one goroutine.
 type Subscriber struct {
 	log          *Log
 	subscription Subscription
 	since        time.Time
 	filter       *filter // nil for all events
 	window       *window
-	cursor       int64 // the last event that was looked at
+	home         *window       // the same, also after Close
+	cursor       int64         // the last event that was looked at
+	woken        chan struct{} // has a token when there is something to look at
+	next         upcoming
+
+	// Guarded by the window's mutex.
+	waiting bool
+	passed  int64 // nothing up to here is for him, whatever the cursor says
 
 	position, delivered, errors atomic.Int64
 	lastError                   atomic.Pointer[string]
@@ -67,7 +74,7 @@ func (l *Log) Subscribe(ctx context.Context, s Subscription) (*Subscriber, error
 	if s.User.Anonymous() {
 		return nil, clacks.E(clacks.Unauthenticated, op, "log in to receive events")
 	}
-	subscriber := &Subscriber{log: l, subscription: s, since: time.Now()}
+	subscriber := &Subscriber{log: l, subscription: s, since: time.Now(), woken: make(chan struct{}, 1)}
 	if s.Query != "" {
 		filter, err := l.hub.filters.get(s.Query)
 		if err != nil {
@@ -133,7 +140,9 @@ func pruned(after, first int64) error {
 
 // Close ends the subscription.
 func (s *Subscriber) Close() {
+	s.next.drop()
 	if s.window != nil {
+		s.position.Store(s.home.position(s))
 		s.log.hub.detach(s)
 		s.window = nil
 	}
@@ -144,13 +153,18 @@ func (s *Subscriber) Close() {
 }
 
 // Position is the sequence number up to which the subscriber has been told of everything.
-func (s *Subscriber) Position() int64 { return s.position.Load() }
+func (s *Subscriber) Position() int64 {
+	if s.home == nil {
+		return s.position.Load()
+	}
+	return s.home.position(s)
+}
 
 // Stats is safe to call while Run runs.
 func (s *Subscriber) Stats() Stats {
 	stats := Stats{
 		User: s.subscription.User.ID, Query: s.subscription.Query, Since: s.since,
-		Position: s.position.Load(), Delivered: s.delivered.Load(), Errors: s.errors.Load(),
+		Position: s.Position(), Delivered: s.delivered.Load(), Errors: s.errors.Load(),
 	}
 	if last := s.lastError.Load(); last != nil {
 		stats.LastError = *last
@@ -175,62 +189,159 @@ const batchSize = 32
 // Run delivers until the context ends or deliver returns an error, which is the result. deliver may take its time:
 // nobody else waits. While the log cannot be read, Run waits for it.
 func (s *Subscriber) Run(ctx context.Context, deliver func(Event) error) error {
-	buffer := make([]*entry, 0, batchSize)
 	for {
-		batch, wait, behind := s.window.after(s.cursor, buffer)
-		var err error
-		switch {
-		case behind:
-			err = s.replay(ctx, deliver)
-		case wait != nil:
-			err = waitFor(ctx, wait)
-		default:
-			err = s.offerAll(ctx, batch, deliver)
-		}
+		e, err := s.Next(ctx)
 		if err != nil {
+			return err
+		}
+		if err := deliver(*e); err != nil {
 			return err
 		}
 	}
 }
 
-func waitFor(ctx context.Context, signal <-chan struct{}) error {
+// upcoming is what a subscriber has taken and not yet looked at, and what he holds of the event that he looks at.
+type upcoming struct {
+	batch   []*entry // out of the window, or
+	page    []Event  // out of the log
+	buffer  []*entry // where batches are kept
+	done    func()   // gives the page back
+	current int64    // the event that Next has given, 0 for none
+	release func()   // gives back the room for its copy
+}
+
+// drop gives everything back.
+func (u *upcoming) drop() {
+	u.letCurrent()
+	u.batch, u.current = nil, 0
+	u.letPage()
+}
+
+func (u *upcoming) letCurrent() {
+	if u.release != nil {
+		u.release()
+		u.release = nil
+	}
+}
+
+func (u *upcoming) letPage() {
+	if u.done != nil {
+		u.done()
+	}
+	u.page, u.done = nil, nil
+}
+
+// Next waits for the next event. With the following call, the event counts as delivered. The error is the context's, or
+// says that events behind the position are no longer there.
+func (s *Subscriber) Next(ctx context.Context) (*Event, error) {
+	for {
+		e, err := s.ahead(ctx)
+		if e != nil || err != nil {
+			return e, err
+		}
+		if err := s.take(ctx, true); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Ready is the next event if it is there, or nil.
+func (s *Subscriber) Ready(ctx context.Context) (*Event, error) {
+	for {
+		e, err := s.ahead(ctx)
+		if e != nil || err != nil {
+			return e, err
+		}
+		if err := s.take(ctx, false); err != nil {
+			return nil, err
+		}
+		if len(s.next.batch)+len(s.next.page) == 0 {
+			return nil, nil
+		}
+	}
+}
+
+// ahead looks for an event for the subscriber among those that he has taken.
+func (s *Subscriber) ahead(ctx context.Context) (*Event, error) {
+	u := &s.next
+	if u.current != 0 {
+		s.delivered.Add(1)
+		s.moveTo(u.current)
+		u.current = 0
+	}
+	u.letCurrent()
+	for {
+		var e *Event
+		var tree func() (*parsedDocument, error)
+		switch {
+		case len(u.batch) > 0:
+			first := u.batch[0]
+			e, tree = &first.Event, func() (*parsedDocument, error) { return s.window.parsed.get(first) }
+		case len(u.page) > 0:
+			e = &u.page[0]
+		default:
+			u.letPage()
+			return nil, nil
+		}
+		visible, err := s.look(ctx, e, tree)
+		if err != nil {
+			return nil, err
+		}
+		if len(u.batch) > 0 {
+			u.batch = u.batch[1:]
+		} else {
+			u.page = u.page[1:]
+		}
+		if visible != nil {
+			u.current = e.Sequence
+			return visible, nil
+		}
+		s.moveTo(e.Sequence)
+	}
+}
+
+// take takes what comes next, out of the window or out of the log. When there is nothing, it waits to be woken.
+func (s *Subscriber) take(ctx context.Context, wait bool) error {
+	if s.next.buffer == nil {
+		s.next.buffer = make([]*entry, 0, batchSize)
+	}
+	clear(s.next.buffer[:cap(s.next.buffer)])
+	at := s.window.after(s, s.next.buffer[:0])
+	if at.through > s.cursor {
+		s.moveTo(at.through)
+	}
+	switch {
+	case at.behind:
+		return s.replay(ctx)
+	case !at.waiting:
+		s.next.batch = at.batch
+		return nil
+	case !wait:
+		return ctx.Err()
+	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-signal:
+	case <-s.woken:
 		return nil
 	}
 }
 
-// offerAll offers a batch out of the window.
-func (s *Subscriber) offerAll(ctx context.Context, batch []*entry, deliver func(Event) error) error {
-	for _, e := range batch {
-		tree := func() (*parsedDocument, error) { return s.window.parsed.get(e) }
-		if err := s.offer(ctx, &e.Event, tree, deliver); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// replay offers one page of the log.
-func (s *Subscriber) replay(ctx context.Context, deliver func(Event) error) error {
+// replay takes one page of the log.
+func (s *Subscriber) replay(ctx context.Context) error {
 	page, done, err := s.readPage(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
 	if len(page) == 0 {
+		done()
 		return s.skipPruned(ctx)
 	}
 	if first := page[0].Sequence; first != s.cursor+1 && s.cursor != 0 {
+		done()
 		return pruned(s.cursor, first)
 	}
-	for i := range page {
-		if err := s.offer(ctx, &page[i], nil, deliver); err != nil {
-			return err
-		}
-	}
+	s.next.page, s.next.done = page, done
 	return nil
 }
 
@@ -288,31 +399,26 @@ func parseAlone(document []byte) (*parsedDocument, error) {
 	return d, nil
 }
 
-// offer delivers an event when the subscriber may receive it and his query matches. The query sees what he may see. tree
-// is the document that all share who watch live, nil in replay.
-func (s *Subscriber) offer(ctx context.Context, e *Event, tree func() (*parsedDocument, error), deliver func(Event) error) error {
+// look is what the subscriber may see of an event that his query matches, nil when it does not concern him. The query sees
+// what he may see. tree is the document that all share who watch live, nil in replay.
+func (s *Subscriber) look(ctx context.Context, e *Event, tree func() (*parsedDocument, error)) (*Event, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	release, err := s.roomForCopy(ctx, e)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer release()
 	visible, ok := s.log.permitted(s.subscription.User, e)
 	if ok && s.filter != nil {
-		if ok, err = s.matches(ctx, e, visible, tree); err != nil {
-			return err
-		}
+		ok, err = s.matches(ctx, e, visible, tree)
 	}
-	if ok {
-		if err := deliver(*visible); err != nil {
-			return err
-		}
-		s.delivered.Add(1)
+	if !ok || err != nil {
+		release()
+		return nil, err
 	}
-	s.moveTo(e.Sequence)
-	return nil
+	s.next.release = release
+	return visible, nil
 }
 
 // roomForCopy waits for room for what permitted may make.
@@ -348,7 +454,7 @@ func (s *Subscriber) matches(ctx context.Context, e, visible *Event, tree func()
 	if whole {
 		return s.judge(s.filter.match(ctx, e, tree)), nil
 	}
-	return s.judge(s.filter.evaluate(ctx, tree)), nil
+	return s.judge(s.filter.evaluate(ctx, e, tree)), nil
 }
 
 // judge counts a failed evaluation, which is no match.

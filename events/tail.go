@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ const maxBackoff = 5 * time.Second
 type hub struct {
 	log     *Log
 	wake    chan struct{} // holds a token when something was committed
+	matcher *matcher
 	filters filters
 	pages   sharedPages
 
@@ -28,8 +30,9 @@ type hub struct {
 }
 
 func newHub(l *Log) *hub {
+	m := newMatcher()
 	return &hub{
-		log: l, wake: make(chan struct{}, 1), subscribers: map[*Subscriber]struct{}{},
+		log: l, wake: make(chan struct{}, 1), subscribers: map[*Subscriber]struct{}{}, matcher: m, filters: filters{matcher: m},
 	}
 }
 
@@ -53,7 +56,7 @@ func (h *hub) attach(s *Subscriber, last int64) error {
 		h.window, h.stop = newWindow(last), stop
 		go h.tail(ctx, h.window, last)
 	}
-	s.window = h.window
+	s.window, s.home = h.window, h.window
 	h.subscribers[s] = struct{}{}
 	return nil
 }
@@ -63,6 +66,7 @@ func (h *hub) detach(s *Subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.subscribers, s)
+	s.window.leave(s)
 	if len(h.subscribers) > 0 || h.window == nil {
 		return
 	}
@@ -123,6 +127,22 @@ func (h *hub) pull(ctx context.Context, w *window, last int64) (next int64, full
 	if page[0].Sequence != last+1 {
 		w.restart(page[0].Sequence - 1)
 	}
-	w.publish(page)
+	h.publish(ctx, w, page)
 	return page[len(page)-1].Sequence, len(page) == pageRows || size >= pageBytes, err
+}
+
+// publish asks once for all who wait whom an event can concern, and publishes some events at a time.
+func (h *hub) publish(ctx context.Context, w *window, page []Event) {
+	for part := range slices.Chunk(page, batchSize) {
+		entries := make([]*entry, len(part))
+		for i := range part {
+			e := &entry{Event: part[i]}
+			e.candidates = h.matcher.candidates(&e.Event, func() (*parsedDocument, error) { return w.parsed.get(e) })
+			entries[i] = e
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		w.publish(entries)
+	}
 }

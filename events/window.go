@@ -21,43 +21,44 @@ const (
 	parsedBytes = 2 << 20
 )
 
-// window holds the newest events of the log, for all subscribers. The tailer writes, subscribers read.
+// window holds the newest events of the log, for all subscribers. The tailer writes, subscribers read. Who has read all
+// that there is waits; he is woken by an event that is for him to look at, and by no other.
 type window struct {
 	mu      sync.Mutex
 	entries []*entry // in the order of the log
 	size    int      // bytes of their documents
 	base    int64    // every event behind base is in the window or not yet published
-	changed chan struct{}
+	last    int64    // the last one that was published
+	waiting waiters
 
 	parsed parsedDocuments
 }
 
-// entry is one event and, while it is among the newest ones, its parsed document.
+// entry is one event with the filters that it can match and, while it is among the newest ones, its parsed document.
 type entry struct {
 	Event
-	mu     sync.Mutex
-	parsed *parsedDocument
-	err    error // of parsing
+	candidates candidates
+	mu         sync.Mutex
+	parsed     *parsedDocument
+	err        error // of parsing
 }
 
-func newWindow(base int64) *window { return &window{base: base, changed: make(chan struct{})} }
+func newWindow(base int64) *window { return &window{base: base, last: base, waiting: newWaiters()} }
 
-// publish appends events and wakes whoever waits.
-func (w *window) publish(events []Event) {
-	if len(events) == 0 {
+// publish appends events and wakes whoever has to look at one of them.
+func (w *window) publish(entries []*entry) {
+	if len(entries) == 0 {
 		return
 	}
-	fresh := make([]entry, len(events))
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i := range events {
-		fresh[i].Event = events[i]
-		w.entries = append(w.entries, &fresh[i])
-		w.size += len(events[i].Document)
+	for _, e := range entries {
+		w.entries = append(w.entries, e)
+		w.size += len(e.Document)
+		w.last = e.Sequence
+		w.waiting.wake(e)
 	}
 	w.trim()
-	close(w.changed)
-	w.changed = make(chan struct{})
 }
 
 // trim drops the oldest events until the window is within its bounds; the newest one always stays.
@@ -72,35 +73,157 @@ func (w *window) trim() {
 	}
 }
 
-// restart empties the window and lets it begin behind base.
+// restart empties the window and lets it begin behind base. Everybody looks for himself whether he has lost something.
 func (w *window) restart(base int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.entries, w.size, w.base = nil, 0, base
+	w.waiting.wakeAll(w.last)
+	w.entries, w.size, w.base, w.last = nil, 0, base, base
 }
 
-// after fills an empty batch with events behind a cursor, up to its capacity and to smallDocument bytes, but one at least. It is behind when the window does not
-// reach back that far. When there is nothing yet, wait is closed at the next publication.
-func (w *window) after(cursor int64, batch []*entry) (found []*entry, wait <-chan struct{}, behind bool) {
+// outlook is what a subscriber finds in the window.
+type outlook struct {
+	batch   []*entry // events for him to look at
+	through int64    // he has been told of everything up to here
+	behind  bool     // the window does not reach back to him
+	waiting bool     // there is nothing; he will be woken
+}
+
+// after fills an empty batch with events behind the subscriber's cursor that are for him to look at, up to its capacity and
+// to smallDocument bytes, but one at least. When there is none, he is counted as waiting until he asks again.
+func (w *window) after(s *Subscriber, batch []*entry) outlook {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if cursor < w.base {
-		return batch, nil, true
+	w.forget(s)
+	at := outlook{batch: batch, through: max(s.cursor, s.passed)}
+	if at.through < w.base {
+		at.behind = true
+		return at
 	}
-	from := sort.Search(len(w.entries), func(i int) bool { return w.entries[i].Sequence > cursor })
-	if from == len(w.entries) {
-		return batch, w.changed, false
-	}
+	from := sort.Search(len(w.entries), func(i int) bool { return w.entries[i].Sequence > at.through })
 	size := 0
 	for _, e := range w.entries[from:] {
+		if s.filter != nil && !e.candidates.has(s.filter) {
+			continue
+		}
 		size += len(e.Document)
 		// A slow subscriber keeps the batch when the window has left it behind.
-		if len(batch) == cap(batch) || size > smallDocument && len(batch) > 0 {
-			break
+		if len(at.batch) == cap(at.batch) || size > smallDocument && len(at.batch) > 0 {
+			return at
 		}
-		batch = append(batch, e)
+		at.batch = append(at.batch, e)
 	}
-	return batch, nil, false
+	if len(at.batch) == 0 {
+		at.through, at.waiting = w.last, true
+		w.waiting.add(s)
+	}
+	return at
+}
+
+// forget ends the waiting of a subscriber: nothing of what was published meanwhile was for him.
+func (w *window) forget(s *Subscriber) {
+	if s.waiting {
+		w.waiting.remove(s)
+		s.passed = w.last
+	}
+	select {
+	case <-s.woken:
+	default:
+	}
+}
+
+// leave is forget for who does not come back.
+func (w *window) leave(s *Subscriber) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.forget(s)
+}
+
+// position is that of a subscriber, who is at the end of the log while he waits.
+func (w *window) position(s *Subscriber) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.waiting {
+		return w.last
+	}
+	return max(s.position.Load(), s.passed)
+}
+
+// waiters are the subscribers who wait, by what they wait for.
+type waiters struct {
+	anything map[*Subscriber]struct{} // who has to look at every event
+	filtered map[*filter]map[*Subscriber]struct{}
+	newest   int64 // no filter among them is of a later generation of the matcher
+}
+
+func newWaiters() waiters {
+	return waiters{anything: map[*Subscriber]struct{}{}, filtered: map[*filter]map[*Subscriber]struct{}{}}
+}
+
+func (w *waiters) add(s *Subscriber) {
+	s.waiting = true
+	if s.filter == nil || s.filter.placement.always {
+		w.anything[s] = struct{}{}
+		return
+	}
+	same := w.filtered[s.filter]
+	if same == nil {
+		same = map[*Subscriber]struct{}{}
+		w.filtered[s.filter] = same
+	}
+	same[s] = struct{}{}
+	w.newest = max(w.newest, s.filter.placement.generation)
+}
+
+func (w *waiters) remove(s *Subscriber) {
+	s.waiting = false
+	delete(w.anything, s)
+	if same := w.filtered[s.filter]; same != nil {
+		if delete(same, s); len(same) == 0 {
+			delete(w.filtered, s.filter)
+		}
+	}
+}
+
+// wake wakes those who have to look at an event. They need not look at what was published before it.
+func (w *waiters) wake(e *entry) {
+	for s := range w.anything {
+		w.resume(s, e.Sequence-1)
+	}
+	if e.candidates.every || w.newest > e.candidates.generation {
+		for f, same := range w.filtered {
+			if e.candidates.has(f) {
+				w.resumeAll(same, e.Sequence-1)
+			}
+		}
+		return
+	}
+	for f := range e.candidates.filters {
+		w.resumeAll(w.filtered[f], e.Sequence-1)
+	}
+}
+
+// wakeAll wakes everybody; they have been told of everything up to passed.
+func (w *waiters) wakeAll(passed int64) {
+	w.resumeAll(w.anything, passed)
+	for _, same := range w.filtered {
+		w.resumeAll(same, passed)
+	}
+}
+
+func (w *waiters) resumeAll(subscribers map[*Subscriber]struct{}, passed int64) {
+	for s := range subscribers {
+		w.resume(s, passed)
+	}
+}
+
+func (w *waiters) resume(s *Subscriber, passed int64) {
+	w.remove(s)
+	s.passed = passed
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
 }
 
 // parsedDocument is a document tree with the number of those who use it; the last one to let go frees it.
