@@ -136,6 +136,7 @@ type binding struct {
 	name     name
 	helium   string // its name in helium's tree
 	used     bool
+	double   bool   // all its items are of the type xs:double
 	external string // its name in Input.Variables, if it is external
 	global   int    // one more than the index of a variable of a prolog, if it is evaluated at its first use
 }
@@ -217,6 +218,9 @@ func (c *compiler) bindAs(n name, helium string) string {
 	c.scope = append(c.scope, binding{name: n, helium: helium})
 	return helium
 }
+
+// known notes what is known of the variable that was bound last.
+func (c *compiler) known(double bool) { c.scope[len(c.scope)-1].double = double }
 
 // hide makes a name for a variable of our own.
 func (c *compiler) hide() string {

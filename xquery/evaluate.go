@@ -147,6 +147,9 @@ func (q *Query) run(
 	if err != nil {
 		return nil, b, w.budget.limit(err)
 	}
+	if w.budget.failed != nil {
+		return nil, b, w.budget.failed
+	}
 	s = result.Sequence()
 	if q.identity && s != nil {
 		s = xpath3.ItemSlice{s.Get(0)}

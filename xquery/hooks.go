@@ -3,6 +3,7 @@ package xquery
 import (
 	"context"
 	"errors"
+	"iter"
 	"math/big"
 	"strconv"
 	"strings"
@@ -55,18 +56,31 @@ const (
 	hookContext    = "\x01context"    // its argument, which becomes the context item of the query
 	hookErrorValue = "\x01errorvalue" // the object of the error that a catch caught: code, description
 
-	hookConvert = "\x01convert" // its second argument, cast to the type if it is untyped
-	hookEmit    = "\x01emit"    // nothing; hands its argument over: see Query.Each
-	hookPure    = "\x01pure"    // its argument, the result of a path: nodes or other items, but not both
-	hookEnter   = "\x01enter"   // notes that the expression at an offset begins, and returns how deep
-	hookLeave   = "\x01leave"   // notes that the expression that began at this depth ended: depth, value
+	hookConvert  = "\x01convert"  // its second argument, cast to the type if it is untyped
+	hookChoose   = "\x01choose"   // items by their positions: see positions.go
+	hookEdited   = "\x01edited"   // what a changed map answers: map, changes and question, arguments
+	hookItemwise = "\x01itemwise" // its argument, whose items are counted when a loop takes them
+	hookEmit     = "\x01emit"     // nothing; hands its argument over: see Query.Each
+	hookPure     = "\x01pure"     // its argument, the result of a path: nodes or other items, but not both
+	hookEnter    = "\x01enter"    // notes that the expression at an offset begins, and returns how deep
+	hookLeave    = "\x01leave"    // notes that the expression that began at this depth ended: depth, value
 )
 
 func hookCall(name string, args ...xpath3.Expr) xpath3.Expr {
 	return xpath3.FunctionCall{Name: name, Args: args}
 }
 
-func countingHook(name string) bool { return name == hookConcat || name == hookSort }
+// countingHook reports whether each call of a function counts a step.
+func countingHook(name string) bool {
+	switch name {
+	case hookConcat, hookSort, hookTuple, hookConstruct, hookPure, "concat", "string-join":
+		return true
+	}
+	return false
+}
+
+// hiddenMark begins all names that no source can write.
+const hiddenMark = '\x01'
 
 func hiddenName(i int) string { return "\x01" + strconv.Itoa(i) }
 
@@ -140,11 +154,14 @@ var hooks = func() map[string]xpath3.Function {
 		hookContext:    &hook{1, 1, setContext},
 		hookErrorValue: &hook{2, 2, errorValue},
 
-		hookConvert: &hook{2, 2, convertUntyped},
-		hookEmit:    &hook{1, 1, emit},
-		hookPure:    &hook{1, 1, pure},
-		hookEnter:   &hook{1, 1, enterPlace},
-		hookLeave:   &hook{2, 2, leavePlace},
+		hookConvert:  &hook{2, 2, convertUntyped},
+		hookChoose:   &hook{2, -1, choose},
+		hookEdited:   &hook{2, -1, editedMap},
+		hookItemwise: &hook{1, 1, itemwise},
+		hookEmit:     &hook{1, 1, emit},
+		hookPure:     &hook{1, 1, pure},
+		hookEnter:    &hook{1, 1, enterPlace},
+		hookLeave:    &hook{2, 2, leavePlace},
 	}
 	for name, f := range guarded() {
 		table[name] = f
@@ -329,6 +346,39 @@ func boundedDigits(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	return s, nil
 }
 
+// sequenceInterface is xpath3.Sequence, which as an alias of a generic type cannot be embedded under its own name.
+type sequenceInterface interface{ xpath3.Sequence }
+
+// itemwise makes the items of a sequence count when a loop takes them.
+func itemwise(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if err := b.Err(); err != nil {
+		return nil, err
+	}
+	s := args[0]
+	if s == nil || s.Len() <= 1 {
+		return s, nil
+	}
+	return &countedSequence{sequenceInterface: s, budget: b}, nil
+}
+
+// countedSequence counts a step for each item that is taken from it. At a limit it ends early; the budget remembers
+// that, and the evaluation fails.
+type countedSequence struct {
+	sequenceInterface
+	budget *budget
+}
+
+// Items implements xpath3.Sequence.
+func (s *countedSequence) Items() iter.Seq[xpath3.Item] {
+	return func(yield func(xpath3.Item) bool) {
+		for item := range s.sequenceInterface.Items() {
+			if s.budget.Err() != nil || !yield(item) {
+				return
+			}
+		}
+	}
+}
+
 func chargedTree(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	return args[0], chargeTree(b, args)
 }
@@ -447,7 +497,7 @@ func countFunction(f xpath3.FunctionItem) xpath3.FunctionItem {
 			return nil, b.exceeded("functions call each other more than %d deep", b.limits.Depth)
 		}
 		defer func() { b.depth-- }()
-		result, err := invoke(ctx, args)
+		result, err := invoke(b.within(ctx), args)
 		if err != nil {
 			return nil, err
 		}

@@ -197,6 +197,12 @@ func (b *budget) Value(key any) any {
 }
 
 func budgetOf(ctx context.Context) *budget {
+	switch c := ctx.(type) {
+	case *budget:
+		return c
+	case *frame:
+		return c.budget
+	}
 	b, _ := ctx.Value(budgetKey{}).(*budget)
 	return b
 }
@@ -211,4 +217,65 @@ func (b *budget) outer() context.Context {
 		b.functions = append(b.functions, cancel)
 	}
 	return b.external
+}
+
+// frame is the context of a function's body: the budget, and helium's state of the caller. helium wraps the context at
+// each call, and the wrappings would pile up with the depth of the calls.
+type frame struct {
+	*budget
+	state any
+}
+
+// Value finds helium's state, and else what the budget has.
+func (f *frame) Value(key any) any {
+	if key == stateKey {
+		return f.state
+	}
+	return f.budget.Value(key)
+}
+
+// within is the context for a call from another one.
+func (b *budget) within(ctx context.Context) context.Context {
+	if stateKey == nil {
+		return ctx
+	}
+	return &frame{budget: b, state: ctx.Value(stateKey)}
+}
+
+// stateKey is the key under which helium keeps its state in contexts; nil if it does not tell.
+var stateKey = findStateKey()
+
+// findStateKey asks a function of helium's for its context.
+func findStateKey() any {
+	expression, err := xpath3.NewCompiler().CompileExpr(xpath3.InlineFunctionExpr{Body: empty})
+	if err != nil {
+		return nil
+	}
+	result, err := newEvaluator().Evaluate(context.Background(), expression, nil)
+	if err != nil || result.Sequence().Len() != 1 {
+		return nil
+	}
+	f, ok := result.Sequence().Get(0).(xpath3.FunctionItem)
+	if !ok {
+		return nil
+	}
+	spy := &keySpy{Context: context.Background()}
+	if _, err := f.Invoke(spy, nil); err != nil {
+		return nil
+	}
+	return spy.key
+}
+
+// keySpy notes the first key that it is asked for.
+type keySpy struct {
+	context.Context
+	key any
+}
+
+// Value knows nothing.
+func (s *keySpy) Value(key any) any {
+	if s.key == nil {
+		s.key = key
+	}
+	return nil
 }

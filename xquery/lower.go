@@ -48,7 +48,7 @@ func (c *compiler) untraced(e expr) xpath3.Expr {
 	case *path:
 		return c.path(e)
 	case *filter:
-		return xpath3.FilterExpr{Expr: c.expr(e.base), Predicates: c.bodies(e.predicates)}
+		return c.chosen(e)
 	case *lookup:
 		return c.lookup(e)
 	case *call:
@@ -96,17 +96,18 @@ func (c *compiler) exprs(all []expr) []xpath3.Expr {
 	return compiled
 }
 
-// body compiles an expression that runs once an item. helium counts steps in paths and FLWOR clauses only, so a body
-// without any would run uncounted: a "let" of nothing makes it count.
-func (c *compiler) body(e expr) xpath3.Expr { return counted(c.expr(e)) }
-
-func (c *compiler) bodies(all []expr) []xpath3.Expr {
-	compiled := make([]xpath3.Expr, len(all))
-	for i, e := range all {
-		compiled[i] = c.body(e)
+// countedItems are the items that a loop runs over, which are counted while it takes them if its body does not count:
+// helium counts steps in paths and FLWOR clauses only.
+func countedItems(domain, body xpath3.Expr) xpath3.Expr {
+	if counts(body) {
+		return domain
 	}
-	return compiled
+	return hookCall(hookItemwise, domain)
 }
+
+// body compiles an expression that runs once an item, where the items cannot be counted: a "let" of nothing makes it
+// count.
+func (c *compiler) body(e expr) xpath3.Expr { return counted(c.expr(e)) }
 
 func counted(e xpath3.Expr) xpath3.Expr {
 	if counts(e) {
@@ -125,7 +126,7 @@ func counts(e xpath3.Expr) bool {
 	case xpath3.FLWORExpr:
 		return true
 	case xpath3.FunctionCall:
-		if countingHook(e.Name) {
+		if countingHook(e.Name) || e.Prefix != "" && e.Prefix[0] == hiddenMark {
 			return true
 		}
 		for _, a := range e.Args {
@@ -158,7 +159,8 @@ func (c *compiler) operation(o *operation) xpath3.Expr {
 	case xpath3.TokenConcat:
 		return hookCall(hookConcat, c.exprs(o.operands)...)
 	case xpath3.TokenBang:
-		return xpath3.SimpleMapExpr{Left: c.expr(o.operands[0]), Right: c.body(o.operands[1])}
+		left, right := c.expr(o.operands[0]), c.expr(o.operands[1])
+		return xpath3.SimpleMapExpr{Left: countedItems(left, right), Right: right}
 	}
 	if isGeneral(o.op) {
 		return xpath3.BinaryExpr{Op: o.op, Left: c.compared(o.operands[0]), Right: c.compared(o.operands[1])}
@@ -176,7 +178,7 @@ func (c *compiler) operation(o *operation) xpath3.Expr {
 		return xpath3.IntersectExceptExpr{Op: o.op, Left: left, Right: right}
 	case xpath3.TokenPlus, xpath3.TokenMinus, xpath3.TokenStar, xpath3.TokenDiv, xpath3.TokenIdiv, xpath3.TokenMod:
 		e := xpath3.BinaryExpr{Op: o.op, Left: left, Right: right}
-		if smallNumber(left) || smallNumber(right) {
+		if smallNumber(left) || smallNumber(right) || c.doubles(o.operands[0]) || c.doubles(o.operands[1]) {
 			return e
 		}
 		return hookCall(hookNumber, e)
@@ -323,6 +325,7 @@ func (c *compiler) inlineFunction(e *inlineFunction) xpath3.Expr {
 	mark := len(c.scope)
 	for i, p := range e.params {
 		f.Params[i] = xpath3.FunctionParam{Name: c.bind(p.name), TypeHint: p.kind}
+		c.known(isDouble(p.kind))
 	}
 	f.Body = c.expr(e.body)
 	c.scope = c.scope[:mark]

@@ -11,6 +11,9 @@ import (
 // call compiles a static function call.
 func (c *compiler) call(e *call) xpath3.Expr {
 	prefix, local := c.function(e.offset, e.name, len(e.args))
+	if edited := c.edited(e); edited != nil {
+		return edited
+	}
 	args := c.exprs(e.args)
 	if e.name.uri == xpath3.NSXS {
 		if local == "QName" && len(args) == 1 && e.args[0] != nil {

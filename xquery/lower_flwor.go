@@ -47,8 +47,10 @@ func (s *stream) buildUsed(result xpath3.Expr, used []binding) xpath3.Expr {
 			_, loops = b.binding.(xpath3.ForClause)
 			bindings = append(bindings, b.binding)
 		}
-		if loops {
-			result = counted(result)
+		if last := len(bindings) - 1; loops {
+			loop, _ := bindings[last].(xpath3.ForClause)
+			loop.Expr = countedItems(loop.Expr, result)
+			bindings[last] = loop
 		}
 		if len(bindings) > 0 {
 			result = xpath3.FLWORExpr{Clauses: bindings, Return: result}
@@ -69,8 +71,9 @@ func (c *compiler) flwor(f *flwor) xpath3.Expr {
 		case clauseFor:
 			c.forClause(&s, k)
 		case clauseLet:
-			value := c.expr(k.expr)
+			value, double := c.expr(k.expr), isDouble(k.kind) || c.doubles(k.expr)
 			s.let(c.bind(k.variable), value)
+			c.known(double)
 			c.declareType(&s, k)
 		case clauseWhere:
 			s.clauses = append(s.clauses, streamClause{condition: c.expr(k.expr), scoped: -1})
@@ -91,12 +94,13 @@ func (c *compiler) flwor(f *flwor) xpath3.Expr {
 }
 
 func (c *compiler) forClause(s *stream, k *clause) {
-	domain := c.expr(k.expr)
+	domain, double := c.expr(k.expr), isDouble(k.kind) || c.doubles(k.expr)
 	if k.allowEmpty {
 		c.outerFor(s, k, domain)
 		return
 	}
 	loop := xpath3.ForClause{Var: c.bind(k.variable), Expr: domain}
+	c.known(double)
 	if k.position.local != "" {
 		loop.PosVar = c.bind(k.position)
 	}
@@ -192,7 +196,9 @@ func (c *compiler) quantified(q *quantified) xpath3.Expr {
 		}
 		e.Bindings = append(e.Bindings, xpath3.QuantifiedBinding{Var: c.bind(k.variable), Domain: domain})
 	}
-	e.Satisfies = c.body(q.satisfies)
+	e.Satisfies = c.expr(q.satisfies)
+	last := &e.Bindings[len(e.Bindings)-1]
+	last.Domain = countedItems(last.Domain, e.Satisfies)
 	c.scope = c.scope[:mark]
 	return e
 }

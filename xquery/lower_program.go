@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"context"
+	"slices"
 
 	"github.com/lestrrat-go/helium/xpath3"
 )
@@ -22,6 +23,7 @@ type declared struct {
 	*userFunction
 	module *module
 	index  int
+	types  []xpath3.SequenceType // of the parameters, nil if none is declared
 }
 
 // globalVariable is a variable of a prolog.
@@ -42,7 +44,7 @@ func (c *compiler) collect() {
 			if _, twice := c.user[key]; twice {
 				panic(fail("XQST0034", f.at(), "there are two functions %s with %d parameters", f.name, len(f.params)))
 			}
-			d := &declared{userFunction: f, module: m, index: -1}
+			d := &declared{userFunction: f, module: m, index: -1, types: f.types()}
 			if f.external {
 				if c.external(f.name, len(f.params)) == nil {
 					panic(fail(codeFunction, f.at(), "the external function %s is not available", f.name))
@@ -122,8 +124,12 @@ func (c *compiler) userFunction(d *declared) xpath3.Expr {
 	f := xpath3.InlineFunctionExpr{ReturnType: d.returns, Params: make([]xpath3.FunctionParam, len(d.params))}
 	for i, p := range d.params {
 		f.Params[i] = xpath3.FunctionParam{Name: c.bind(p.name)}
+		c.known(isDouble(p.kind))
 	}
-	f.Body = counted(c.expr(d.body))
+	f.Body = c.expr(d.body)
+	if isDouble(d.returns) && d.returns.Occurrence == xpath3.OccurrenceZeroOrMore && c.doubles(d.body) {
+		f.ReturnType = nil // nothing to convert
+	}
 	return f
 }
 
@@ -275,12 +281,20 @@ func (u *userCalls) FuncParamTypesForArity(arity int) []xpath3.SequenceType {
 	if d == nil {
 		return nil
 	}
-	types := make([]xpath3.SequenceType, len(d.params))
-	for i, p := range d.params {
-		types[i] = anyItems
-		if p.kind != nil {
-			types[i] = *p.kind
+	return d.types
+}
+
+// types are the types of the parameters, nil if none is declared.
+func (f *userFunction) types() []xpath3.SequenceType {
+	var types []xpath3.SequenceType
+	for i, p := range f.params {
+		if p.kind == nil {
+			continue
 		}
+		if types == nil {
+			types = slices.Repeat([]xpath3.SequenceType{anyItems}, len(f.params))
+		}
+		types[i] = *p.kind
 	}
 	return types
 }
@@ -309,7 +323,7 @@ func (u *userCalls) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Se
 		return nil, b.exceeded("functions call each other more than %d deep", b.limits.Depth)
 	}
 	defer func() { b.depth-- }()
-	result, err := b.defined[d.index].Invoke(ctx, args)
+	result, err := b.defined[d.index].Invoke(b.within(ctx), args)
 	if err != nil {
 		return nil, err
 	}
@@ -359,7 +373,7 @@ func (globals) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequenc
 	}
 	v.computing = true
 	defer func() { v.computing = false; b.depth-- }()
-	value, err := b.defined[i].Invoke(ctx, nil)
+	value, err := b.defined[i].Invoke(b.within(ctx), nil)
 	if err != nil {
 		return nil, err
 	}
