@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"math/big"
+	"slices"
 
 	"github.com/lestrrat-go/helium/xpath3"
 )
@@ -395,7 +396,7 @@ func (c *compiler) step(steps []xpath3.Step, p *part) []xpath3.Step {
 	s := xpath3.Step{Axis: p.step.axis, NodeTest: p.step.test}
 	if p.descendants {
 		// "//a" is descendant::a unless a predicate counts positions among siblings.
-		if s.Axis == xpath3.AxisChild && len(p.step.predicates) == 0 {
+		if s.Axis == xpath3.AxisChild && !slices.ContainsFunc(p.step.predicates, countsPositions) {
 			s.Axis = xpath3.AxisDescendant
 		} else {
 			steps = append(steps, deep)

@@ -1,6 +1,7 @@
 package xquery
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/lestrrat-go/helium/xpath3"
@@ -118,6 +119,50 @@ func steady(e expr) bool {
 		return len(e.items) == 1 && steady(e.items[0])
 	}
 	return false
+}
+
+// countsPositions reports whether a predicate may be about the position of an item: unless it is nodes, a comparison, or
+// a function of truth values, and asks nowhere for the position or the size.
+func countsPositions(p expr) bool {
+	switch e := p.(type) {
+	case *path:
+		return !e.fromRoot && e.parts[len(e.parts)-1].step == nil
+	case *operation:
+		switch {
+		case e.op == xpath3.TokenAnd, e.op == xpath3.TokenOr:
+			return slices.ContainsFunc(e.operands, countsPositions)
+		case isGeneral(e.op), e.op >= xpath3.TokenEq && e.op <= xpath3.TokenGe:
+			return slices.ContainsFunc(e.operands, asksPosition)
+		}
+	case *call:
+		return e.name.uri != xpath3.NSFn || !truthFunctions[e.name.local] || slices.ContainsFunc(e.args, asksPosition)
+	case *sequenceOf:
+		return len(e.items) != 1 || countsPositions(e.items[0])
+	}
+	return true
+}
+
+var truthFunctions = map[string]bool{
+	"not": true, "exists": true, "empty": true, "boolean": true, "contains": true, "starts-with": true, "ends-with": true,
+	"matches": true, "true": true, "false": true, "deep-equal": true,
+}
+
+// asksPosition reports whether an operand may ask for the position or the size of the focus.
+func asksPosition(e expr) bool {
+	switch e := e.(type) {
+	case *literal, *variable, *contextItem:
+		return false
+	case *path:
+		return e.parts[0].step == nil && !e.fromRoot // what stands first has the focus of the predicate
+	case *sequenceOf:
+		return slices.ContainsFunc(e.items, asksPosition)
+	case *operation:
+		return slices.ContainsFunc(e.operands, asksPosition)
+	case *call:
+		return e.name.uri != xpath3.NSFn || e.name.local == "position" || e.name.local == "last" ||
+			slices.ContainsFunc(e.args, asksPosition)
+	}
+	return true
 }
 
 // choose takes items by their positions.

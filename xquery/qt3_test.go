@@ -90,7 +90,7 @@ func TestQT3(t *testing.T) {
 }
 
 // qt3Root is the folder of the suite.
-func qt3Root(t *testing.T) string {
+func qt3Root(t testing.TB) string {
 	root := os.Getenv("QT3TESTS")
 	if root == "" {
 		root = filepath.Join("..", "..", "shared", "qt3tests")

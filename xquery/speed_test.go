@@ -51,6 +51,24 @@ func TestChosen(t *testing.T) {
 	}
 }
 
+// TestDescendantPredicates: a predicate behind "//" counts among siblings.
+func TestDescendantPredicates(t *testing.T) {
+	doc := parseText(t, `<a><s n="1"><b k="x">1</b><b k="y">2</b></s><s n="2"><b k="x">3</b></s></a>`)
+	for query, want := range map[string]string{
+		`//b[1]`: "1 3", `//b[last()]`: "2 3", `//b[. > 1]`: "2 3", `//b[@k]`: "1 2 3", `//b[@k = "x"]`: "1 3",
+		`//b[position() = 2]`: "2", `//b[@k = "x" and position() = 1]`: "1 3", `//b[position() = last()]`: "2 3",
+		`let $n := 1 return //b[$n]`: "1 3", `//b[count(../b)]`: "2 3", `//b[number(../@n)]`: "1", `//b[../@n/number()]`: "1",
+		`//b[not(position() = 1)]`: "2", `//b[exists(@k)][1]`: "1 3", `//b[@k eq "x" or . = 2]`: "1 2 3",
+		`//b[. = position()]`: "1 2", `//b[contains(@k, "x")]`: "1 3", `//b[(1 to last()) = 2]`: "1 2",
+		`//b[string-length(.) = last()]`: "3", `//b["a"]`: "1 2 3", `//b[. = (1, last())]`: "1 2", `//b[/a]`: "1 2 3",
+		`//b[-1 + 2]`: "1 3", `//b[(@k)]`: "1 2 3", `//b[//s]`: "1 2 3", `//b[not(empty(.)) and ../@n = last()]`: "",
+	} {
+		if got := evaluateText(t, query, Input{Context: doc}); got != want {
+			t.Errorf("%s: %s, not %s", query, got, want)
+		}
+	}
+}
+
 // TestEditedMaps: a map that is not made answers as if it were.
 func TestEditedMaps(t *testing.T) {
 	const base = `let $m := map { "a": 1, 2: ("b", "c"), 3.0: () }, $id := function($x) { $x } return `
