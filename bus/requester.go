@@ -67,8 +67,9 @@ func replies(ctx context.Context, b Bus, queue string) (Receiver, error) {
 
 // Request sends a message and waits for its reply. The message is not changed: what is sent is a copy with reply-to,
 // correlation-id, and, where it has none, a message-id of this requester's. Without a reply in the context's time, or with a
-// loss, the error is clacks.InDoubt once the request was sent.
-func (r *Requester) Request(ctx context.Context, m *Message) (*Message, error) {
+// loss, the error is clacks.InDoubt once the request was sent. The functions prepare see the copy before it is sent, and may
+// change it: what depends on reply-to can be told there.
+func (r *Requester) Request(ctx context.Context, m *Message, prepare ...func(*Message) error) (*Message, error) {
 	key := r.id + "-" + strconv.FormatUint(r.next.Add(1), 36)
 	replied := make(chan answer, 1)
 	if err := r.expect(key, replied); err != nil {
@@ -81,6 +82,11 @@ func (r *Requester) Request(ctx context.Context, m *Message) (*Message, error) {
 	request.Properties.ReplyTo = r.receiver.Address()
 	if request.Properties.MessageID == nil {
 		request.Properties.MessageID = key
+	}
+	for _, f := range prepare {
+		if err := f(&request); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.sender.Send(ctx, &request); err != nil {
 		return nil, err
