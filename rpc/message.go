@@ -90,11 +90,18 @@ func RefuseMessage(request *Request, err error) Reply {
 	id := json.RawMessage(jsonNull)
 	if request != nil {
 		id = idOf(request.members)
-	} else if e.Kind == clacks.Invalid && codeOf(err) == WireOf(clacks.Invalid).JSONRPC {
-		err = &codedError{code: CodeParse, cause: e}
 	}
 	reply.Body, _ = encode(messageAnswer{ID: id, Error: errorOf(err)})
 	return reply
+}
+
+// Unreadable is the error of Parse with the code that JSON-RPC 2.0 has for it.
+func Unreadable(err error) error {
+	e, _ := classify(err)
+	if e.Kind == clacks.Invalid && codeOf(err) == WireOf(clacks.Invalid).JSONRPC {
+		return &codedError{code: CodeParse, cause: e}
+	}
+	return err
 }
 
 // Method is the command that a request calls, "" for a batch or none.

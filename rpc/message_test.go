@@ -65,7 +65,7 @@ func TestServeMessage(t *testing.T) {
 
 func TestRefuseMessage(t *testing.T) {
 	_, err := Parse([]byte(`{"id":1,`))
-	if got := string(RefuseMessage(nil, err).Body); !strings.HasPrefix(got, `{"result":null,"id":null,"error":{"code":-32700,"message":"not JSON`) {
+	if got := string(RefuseMessage(nil, Unreadable(err)).Body); !strings.HasPrefix(got, `{"result":null,"id":null,"error":{"code":-32700,"message":"not JSON`) {
 		t.Errorf("%s", got)
 	}
 	for body, want := range map[string]string{

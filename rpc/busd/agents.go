@@ -15,9 +15,9 @@ import (
 // Agents are the nodes of the domain, as one agent sees them. It keeps a copy of the NodeStore that is a few seconds old at
 // most, and says there what this agent is and does. It is safe for concurrent use.
 type Agents struct {
-	door      *Door
-	requester *bus.Requester
-	started   time.Time
+	door    *Door
+	lines   *lines
+	started time.Time
 
 	reading chan struct{} // holds a token while somebody reads the store
 
@@ -32,9 +32,9 @@ type Agents struct {
 var _ rpc.Elsewhere = (*Agents)(nil)
 
 func newAgents(d *Door) *Agents {
-	return &Agents{door: d, requester: bus.NewRequester(d.options.Bus, bus.RequesterOptions{ReplyTo: d.options.ReplyTo,
-		Credit: uint32(2 * d.options.Limits.Workers)}), started: d.now(), reading: make(chan struct{}, 1),
-		nodes: map[string]*Node{}, byName: map[string][]*Node{}, sent: map[string]int{}}
+	o := d.options
+	return &Agents{door: d, lines: &lines{bus: o.Bus, names: o.Names, anonymous: o.Anonymous, open: map[string]*line{}},
+		started: d.now(), reading: make(chan struct{}, 1), nodes: map[string]*Node{}, byName: map[string][]*Node{}, sent: map[string]int{}}
 }
 
 // The limits of what a node may say of itself.
@@ -125,8 +125,6 @@ func (a *Agents) leave(ctx context.Context) {
 	}
 }
 
-func (a *Agents) close(ctx context.Context) { _ = a.requester.Close(ctx) }
-
 // refresh reads the store.
 func (a *Agents) refresh(ctx context.Context) {
 	list, err := a.door.options.Nodes.List(ctx, a.door.now())
@@ -158,6 +156,11 @@ func (a *Agents) refresh(ctx context.Context) {
 			delete(a.sent, name)
 		}
 	}
+	addresses := map[string]bool{}
+	for _, n := range nodes {
+		addresses[a.door.options.Names.Agent(n.Capability, n.Name)] = true
+	}
+	a.lines.keep(addresses)
 }
 
 // freshEnough is the age at which the copy is read anew for a command that it does not know.

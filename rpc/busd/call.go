@@ -41,7 +41,7 @@ func (d *Door) read(ctx context.Context, m *bus.Message) (*call, error) {
 		return c, clacks.E(clacks.Invalid, "busd.body", "the content-encoding must be identity: a compressed body is not read")
 	}
 	if c.request, err = rpc.Parse(m.Body); err != nil {
-		return c, err
+		return c, rpc.Unreadable(err)
 	}
 	return c, d.repeatable(m, c)
 }

@@ -23,19 +23,19 @@ type Options struct {
 	// Node is this agent's name on the domain: FitName(Node) holds.
 	Node  string
 	Users Users
-	Nodes NodeStore
+	// UserID is this agent's own name at the bus, which its messages to other nodes carry as user-id.
+	UserID string
+	Nodes  NodeStore
 	// Secret is what the agents of a domain share: passes are signed with a key made of it.
 	Secret []byte
 	Policy access.Policy // nil for access.Static
 	// Anonymous: the bus has an anonymous terminus, so that one link takes the answers for all clients.
 	Anonymous bool
-	// ReplyTo is an address for the answers of other nodes, at brokers without dynamic nodes; "" for a dynamic node.
-	ReplyTo string
 	// Redelivered tells a message that somebody had before, who did not say what became of it; nil for one with a delivery
 	// count, which not every broker keeps.
 	Redelivered func(m *bus.Message) bool
-	Limits  Limits
-	Log     *slog.Logger // nil for slog.Default
+	Limits      Limits
+	Log         *slog.Logger // nil for slog.Default
 }
 
 // Limits bound what the door does. Zero fields mean DefaultLimits' values.
@@ -133,8 +133,11 @@ func New(o Options) (*Door, error) {
 	if o.Redelivered == nil {
 		o.Redelivered = func(m *bus.Message) bool { return m.Header.DeliveryCount > 0 }
 	}
+	if o.now == nil {
+		o.now = time.Now
+	}
 	o.Limits = o.Limits.orDefault()
-	d := &Door{options: o, log: o.Log, run: rand.Text(), now: time.Now, workers: make(chan struct{}, o.Limits.Workers),
+	d := &Door{options: o, log: o.Log, run: rand.Text(), now: o.now, workers: make(chan struct{}, o.Limits.Workers),
 		perUser: map[string]*userCalls{}, faults: map[string]error{}}
 	d.signer = newSigner(o.Secret, d.now)
 	d.users = &userCache{find: o.Users, keep: o.Limits.UserCache, now: d.now, known: map[string]cachedUser{}}
@@ -178,7 +181,7 @@ func (d *Door) Run(ctx context.Context) {
 			d.log.Debug("a link could not be closed in order", "address", r.Address(), "error", err)
 		}
 	}
-	d.agents.close(ending)
+	d.agents.lines.close()
 	d.replies.close()
 }
 

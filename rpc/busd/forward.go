@@ -68,12 +68,15 @@ func (a *Agents) ask(ctx context.Context, node Node, call *rpc.Call, params json
 	}
 	m := &bus.Message{Body: body, Application: map[string]any{PropertyUser: call.User.ID},
 		Properties: bus.Properties{MessageID: id, ContentType: "application/json", Created: d.now(), Expiry: deadline}}
+	if d.options.UserID != "" {
+		m.Properties.UserID = []byte(d.options.UserID)
+	}
 	if ttl := time.Until(deadline); ttl > 0 {
 		m.Header.TTL = ttl
 	}
 	a.count(node.Name, 1)
 	defer a.count(node.Name, -1)
-	answer, err := a.requester.Request(ctx, d.options.Names.Agent(node.Capability, node.Name), m, func(m *bus.Message) error {
+	answer, err := a.lines.request(ctx, d.options.Names.Agent(node.Capability, node.Name), m, func(m *bus.Message) error {
 		if node.Capability != bus.Core {
 			return nil
 		}
