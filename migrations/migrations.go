@@ -1,5 +1,5 @@
 // Package migrations holds Clacks' own tables, not the mapped ones: the versioned SQL of the index, the commit journal,
-// the event log and the sessions, once for each dialect.
+// the event log, the sessions and the nodes of the domain, once for each dialect.
 //
 //	cmd -> Up -> lock -> goose applies postgres/*.sql or sqlite/*.sql in order -> clacks_migrations remembers
 //

@@ -56,7 +56,7 @@ func tables(t *testing.T, db *store.DB) []string {
 }
 
 var all = []string{"clacks_counter", "clacks_events", "clacks_index_state", "clacks_journal", "clacks_locks", "clacks_migrations",
-	"clacks_objects", "clacks_owners", "clacks_sessions", "clacks_unique", "clacks_values"}
+	"clacks_nodes", "clacks_objects", "clacks_owners", "clacks_sessions", "clacks_unique", "clacks_values"}
 
 func TestUpTwiceKeepsData(t *testing.T) {
 	both(t, func(t *testing.T, url string) {

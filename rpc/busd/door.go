@@ -36,6 +36,8 @@ type Options struct {
 	Redelivered func(m *bus.Message) bool
 	Limits      Limits
 	Log         *slog.Logger // nil for slog.Default
+
+	now func() time.Time // nil for time.Now
 }
 
 // Limits bound what the door does. Zero fields mean DefaultLimits' values.
