@@ -387,7 +387,9 @@ func (r rights) Allowed(p bus.Peer, action container.Action, address string) boo
 func TestRights(t *testing.T) {
 	const s, r, n = container.Send, container.Receive, container.Create
 	allowed := rights{}
-	allow := func(user string, action container.Action, address string) { allowed[fmt.Sprint(user, " ", action, " ", address)] = true }
+	allow := func(user string, action container.Action, address string) {
+		allowed[fmt.Sprint(user, " ", action, " ", address)] = true
+	}
 	for _, action := range []container.Action{s, r, n} {
 		allow("ann", action, "q")
 	}
@@ -428,7 +430,9 @@ func TestRights(t *testing.T) {
 func TestUserID(t *testing.T) {
 	c := make1(t, container.Options{Rules: []container.Rule{{Address: "commands", Settings: container.Settings{RequireUser: container.Required}}}})
 	b := c.Connect(peer("ann"))
-	with := func(id string) *bus.Message { return &bus.Message{Properties: bus.Properties{UserID: []byte(id), To: "commands"}} }
+	with := func(id string) *bus.Message {
+		return &bus.Message{Properties: bus.Properties{UserID: []byte(id), To: "commands"}}
+	}
 	for _, address := range []string{"commands", ""} {
 		s := sender(t, b, address)
 		if err := s.Send(t.Context(), with("ann")); err != nil {
