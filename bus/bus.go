@@ -98,8 +98,9 @@ type Receiver interface {
 	Receive(ctx context.Context) (*Delivery, error)
 	// Issue gives credit, of a Manual receiver.
 	Issue(ctx context.Context, credit uint32) error
-	// Drain uses the credit up: what is there is delivered, the rest of the credit is taken back. It returns when the node
-	// has said so; deliveries that came are there for Receive.
+	// Drain takes back the credit that is not used. It returns when the node has said so: what it sent before is there for
+	// Receive, nothing else comes until Issue. Nodes of this process send what they have first, as far as the credit goes
+	// (AMQP 1.0, 2.6.7); go-amqp takes the credit away at once.
 	Drain(ctx context.Context) error
 	// Address is that of the node, for a Dynamic receiver the one that was made; after ErrRenewed it is another.
 	Address() string
