@@ -2,6 +2,7 @@ package migrations
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -88,7 +89,7 @@ func use(t *testing.T, db *store.DB) {
 		{SQL: "INSERT INTO clacks_values (attribute, value_key, uuid) VALUES (?, ?, ?)", Args: []any{"o", "x", "u"}},
 		{SQL: "INSERT INTO clacks_unique (type, attribute, value_key, uuid, operation) VALUES (?, ?, ?, ?, ?)", Args: []any{"T", "a", "v", "u", nil}},
 		{SQL: "INSERT INTO clacks_journal (operation, idempotency_key, request_hash, owner, epoch, state, plan, result, created, finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			Args: []any{"op", nil, "h", "me", int64(1), "prepared", "{}", nil, int64(5), nil}},
+			Args: []any{"op", nil, "h", "me", int64(1), "prepared", []byte("{}"), nil, int64(5), nil}},
 		{SQL: "INSERT INTO clacks_locks (uuid, operation) VALUES (?, ?)", Args: []any{"dn:o=x", "op"}},
 		{SQL: "INSERT INTO clacks_owners (owner, epoch, heartbeat) VALUES (?, 1, ?) ON CONFLICT (owner) DO UPDATE SET epoch = clacks_owners.epoch + 1",
 			Args: []any{"me", int64(5)}},
@@ -111,6 +112,53 @@ func use(t *testing.T, db *store.DB) {
 	if err != nil || !admin {
 		t.Errorf("admin = %v, %v", admin, err)
 	}
+}
+
+// TestUpFromVersion1: rows of the journal that were written under version 1 are there after the way to the last one.
+func TestUpFromVersion1(t *testing.T) {
+	both(t, func(t *testing.T, url string) {
+		db := open(t, url)
+		provider, err := newProvider(db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := provider.UpTo(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		insert := `INSERT INTO clacks_journal (operation, idempotency_key, request_hash, owner, epoch, state, plan, result, created, finished) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		want := []string{`committed k h me 7 committed {"sealed":"ä"} r 5 6 {}`, `prepared - - me 7 prepared {"sealed":"ö"} - 8 - {}`}
+		_, err = db.Exec(t.Context(),
+			store.Statement{SQL: insert, Args: []any{"committed", "k", "h", "me", int64(7), "committed", `{"sealed":"ä"}`, "r", int64(5), int64(6)}},
+			store.Statement{SQL: insert, Args: []any{"prepared", nil, nil, "me", int64(7), "prepared", `{"sealed":"ö"}`, nil, int64(8), nil}},
+			store.Statement{SQL: `INSERT INTO clacks_locks (uuid, operation) VALUES ('u', 'prepared')`})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Up(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		err = db.Query(t.Context(), `SELECT operation, COALESCE(idempotency_key, '-'), COALESCE(request_hash, '-'), owner, epoch, state, plan,
+COALESCE(result, '-'), created, COALESCE(CAST(finished AS TEXT), '-'), header FROM clacks_journal ORDER BY operation`, nil, func(scan func(...any) error) error {
+			var operation, key, hash, owner, state, result, finished, header string
+			var epoch, created int64
+			var plan []byte
+			err := scan(&operation, &key, &hash, &owner, &epoch, &state, &plan, &result, &created, &finished, &header)
+			got = append(got, fmt.Sprint(operation, " ", key, " ", hash, " ", owner, " ", epoch, " ", state, " ", string(plan), " ", result, " ",
+				created, " ", finished, " ", header))
+			return err
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q, %v", got, err)
+		}
+		// Another text: a connection keeps the types of one that it has prepared.
+		again := store.Statement{SQL: `INSERT INTO clacks_journal (operation, idempotency_key, owner, epoch, state, plan, created)
+VALUES ('another', 'k', 'me', 1, 'prepared', ?, 9)`, Args: []any{[]byte("x")}}
+		var taken *store.ConstraintError
+		if _, err := db.Exec(t.Context(), again); !errors.As(err, &taken) || taken.Kind != store.ConstraintUnique {
+			t.Errorf("an idempotency key was taken twice: %v", err)
+		}
+	})
 }
 
 func TestUpConcurrently(t *testing.T) {
@@ -167,7 +215,7 @@ WHERE m.type = 'table' AND m.name LIKE 'clacks%' ORDER BY m.name, c.cid`
 			sql = `SELECT table_name::text, column_name::text, data_type::text, is_nullable = 'NO' FROM information_schema.columns
 WHERE table_schema = 'public' ORDER BY table_name, ordinal_position`
 		}
-		same := map[string]string{"bigint": "integer", "boolean": "integer"}
+		same := map[string]string{"bigint": "integer", "boolean": "integer", "bytea": "blob"}
 		err := db.Query(t.Context(), sql, nil, func(scan func(...any) error) error {
 			var table, column, kind string
 			var notNull bool

@@ -231,7 +231,7 @@ func (w *world) dump(table string) string {
 	w.t.Helper()
 	columns := map[string]string{
 		"clacks_objects": "uuid || dn || type || document || guards || keys", "clacks_values": "attribute || value_key",
-		"clacks_unique": "attribute || value_key", "clacks_events": "document", "clacks_journal": "plan || COALESCE(result, '')",
+		"clacks_unique": "attribute || value_key", "clacks_events": "document", "clacks_journal": "header || CAST(plan AS TEXT) || COALESCE(result, '')",
 	}[table]
 	var b strings.Builder
 	err := w.state.Query(w.t.Context(), "SELECT "+columns+" FROM "+table, nil, func(scan func(...any) error) error {

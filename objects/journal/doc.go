@@ -7,6 +7,7 @@
 //	Step: one change of one backend entry, with what to compare and how to take it back (step.go)
 //
 // The plan itself is opaque here. It is stored under AES-256-GCM with the operation's id as associated data, since it
-// holds values of backends before and after a change, and secrets are among them; a header for people stays readable.
+// holds values of backends before and after a change, and secrets are among them, and is forgotten when the operation has
+// ended (seal.go); a header for people stays readable.
 // The package never talks to a backend and never decides what is true: that is objects' work.
 package journal

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,7 +101,7 @@ func (j *Journal) Alone(ctx context.Context) (bool, error) {
 	return !others, err
 }
 
-// Record is a row of the journal.
+// Record is a row of the journal. A committed one has no plan any more.
 type Record struct {
 	Operation   string
 	RequestHash string
@@ -123,7 +121,7 @@ func (j *Journal) query(ctx context.Context, where string, args ...any) ([]Recor
 		func(scan func(...any) error) error {
 			var r Record
 			var hash, result *string
-			var plan string
+			var plan []byte
 			var created int64
 			if err := scan(&r.Operation, &hash, &r.Owner, &r.Epoch, (*string)(&r.State), &plan, &result, &created); err != nil {
 				return err
@@ -164,9 +162,9 @@ func (j *Journal) one(ctx context.Context, where string, arg any) (*Record, erro
 }
 
 // Pending are the prepared rows that nobody works on: of this owner's earlier epochs, and of owners that are dead. The
-// oldest come first.
+// oldest come first. No index tells them from the ended ones, since every commit would have to write it; their locks do.
 func (j *Journal) Pending(ctx context.Context) ([]Record, error) {
-	return j.query(ctx, `state = 'prepared' AND (
+	return j.query(ctx, `state = 'prepared' AND operation IN (SELECT operation FROM clacks_locks) AND (
 		(owner = ? AND epoch <> ?)
 		OR (owner <> ? AND NOT EXISTS (
 			SELECT 1 FROM clacks_owners o WHERE o.owner = clacks_journal.owner AND o.heartbeat > ?)))
@@ -195,12 +193,12 @@ WHERE operation = ? AND state = 'prepared' AND owner = ? AND epoch = ?`,
 }
 
 // Committed ends a row at its commit point. It affects no row, and so fails the transaction, when the row has been
-// claimed by somebody else or has ended.
+// claimed by somebody else or has ended. The plan, which may hold secrets, is needed no longer.
 func (j *Journal) Committed(operation string, result []byte) store.Statement {
 	return store.Statement{
-		SQL: `UPDATE clacks_journal SET state = 'committed', result = ?, finished = ?
+		SQL: `UPDATE clacks_journal SET state = 'committed', result = ?, finished = ?, plan = ?
 WHERE operation = ? AND state = 'prepared' AND owner = ? AND epoch = ?`,
-		Args: []any{string(result), j.now().UnixMilli(), operation, j.owner, j.epoch.Load()}, Rows: 1,
+		Args: []any{string(result), j.now().UnixMilli(), []byte{}, operation, j.owner, j.epoch.Load()}, Rows: 1,
 	}
 }
 
@@ -210,13 +208,19 @@ func (j *Journal) Unlock(operation string) store.Statement {
 }
 
 // End ends a row without an effect: Aborted or Parked. Locks and reservations are freed; the idempotency key too, since
-// a request of which nothing is left may be tried again. It reports false when the row is not this owner's any more.
+// a request of which nothing is left may be tried again. A parked plan is kept, for the person who looks at it. It reports
+// false when the row is not this owner's any more.
 func (j *Journal) End(ctx context.Context, operation string, state State, reason string) (bool, error) {
+	forget := ""
+	args := []any{string(state), reasonDocument(reason), j.now().UnixMilli()}
+	if state != Parked {
+		forget, args = `, plan = ?`, append(args, []byte{})
+	}
 	_, err := j.db.Exec(ctx,
 		store.Statement{
-			SQL: `UPDATE clacks_journal SET state = ?, result = ?, finished = ?, idempotency_key = NULL
+			SQL: `UPDATE clacks_journal SET state = ?, result = ?, finished = ?, idempotency_key = NULL` + forget + `
 WHERE operation = ? AND state = 'prepared' AND owner = ? AND epoch = ?`,
-			Args: []any{string(state), reasonDocument(reason), j.now().UnixMilli(), operation, j.owner, j.epoch.Load()}, Rows: 1,
+			Args: append(args, operation, j.owner, j.epoch.Load()), Rows: 1,
 		},
 		j.Unlock(operation),
 		store.Statement{SQL: `DELETE FROM clacks_unique WHERE operation = ?`, Args: []any{operation}},
@@ -244,46 +248,20 @@ const (
 
 // Prune removes ended rows past their retention, a bounded number at once. Parked ones stay.
 func (j *Journal) Prune(ctx context.Context) error {
-	_, err := j.db.Exec(ctx, store.Statement{
-		SQL: `DELETE FROM clacks_journal WHERE operation IN (SELECT operation FROM clacks_journal
-WHERE state IN ('committed', 'aborted') AND (finished < ? OR (finished < ? AND idempotency_key IS NULL)) LIMIT 10000)`,
-		Args: []any{j.now().Add(-KeyRetention).UnixMilli(), j.now().Add(-Retention).UnixMilli()},
-	})
+	_, err := j.db.Exec(ctx,
+		j.prune(`idempotency_key IS NULL`, Retention),
+		j.prune(`idempotency_key IS NOT NULL`, KeyRetention))
 	return err
 }
 
-// sealed is the form of a plan in the row.
-type sealed struct {
-	Header json.RawMessage `json:"header,omitempty"`
-	Sealed string          `json:"sealed"`
-}
-
-func (j *Journal) seal(operation string, header, plan []byte) (string, error) {
-	buffer := make([]byte, j.aead.NonceSize(), j.aead.NonceSize()+len(plan)+j.aead.Overhead())
-	if _, err := rand.Read(buffer); err != nil {
-		return "", clacks.E(clacks.Internal, "journal.seal", "no randomness: %w", err)
+// prune removes rows that ended before their retention began; they were created before that, too, which is indexed.
+func (j *Journal) prune(which string, retention time.Duration) store.Statement {
+	end := j.now().Add(-retention).UnixMilli()
+	return store.Statement{
+		SQL: `DELETE FROM clacks_journal WHERE operation IN (SELECT operation FROM clacks_journal
+WHERE ` + which + ` AND created < ? AND finished < ? AND state IN ('committed', 'aborted') ORDER BY created LIMIT 10000)`,
+		Args: []any{end, end},
 	}
-	buffer = j.aead.Seal(buffer, buffer[:j.aead.NonceSize()], plan, []byte(operation))
-	document, err := json.Marshal(sealed{Header: header, Sealed: base64.RawStdEncoding.EncodeToString(buffer)})
-	return string(document), err
-}
-
-func (j *Journal) open(operation, document string) ([]byte, error) {
-	var s sealed
-	if err := json.Unmarshal([]byte(document), &s); err != nil {
-		return nil, clacks.E(clacks.Internal, "journal.open", "operation %s: its plan is no document: %w", operation, err)
-	}
-	data, err := base64.RawStdEncoding.DecodeString(s.Sealed)
-	if err != nil || len(data) < j.aead.NonceSize() {
-		return nil, clacks.E(clacks.Internal, "journal.open", "operation %s: its plan is damaged", operation)
-	}
-	nonce, text := data[:j.aead.NonceSize()], data[j.aead.NonceSize():]
-	plan, err := j.aead.Open(nil, nonce, text, []byte(operation))
-	if err != nil {
-		return nil, clacks.E(clacks.Internal, "journal.open",
-			"operation %s: its plan was sealed with another key, or changed: %w", operation, err)
-	}
-	return plan, nil
 }
 
 // Epoch is the epoch that Register took; 0 before.

@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"path/filepath"
@@ -124,7 +125,7 @@ func TestOwnersAreFenced(t *testing.T) {
 		t.Errorf("alone %v, %v", alone, err)
 	}
 	for _, operation := range []string{"a", "b"} {
-		if err := one.Prepare(t.Context(), Intent{Operation: operation, Plan: []byte("plan of " + operation)}); err != nil {
+		if err := one.Prepare(t.Context(), Intent{Operation: operation, Locks: []string{operation}, Plan: []byte("plan of " + operation)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -177,7 +178,7 @@ func TestPrune(t *testing.T) {
 	db, c := open(t)
 	j := owned(t, db, c, "one")
 	for operation, idempotency := range map[string]string{"plain": "", "keyed": "k", "open": "", "parked": ""} {
-		if err := j.Prepare(t.Context(), Intent{Operation: operation, IdempotencyKey: idempotency, Plan: []byte("p")}); err != nil {
+		if err := j.Prepare(t.Context(), Intent{Operation: operation, IdempotencyKey: idempotency, Locks: []string{operation}, Plan: []byte("p")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -206,26 +207,91 @@ func TestPrune(t *testing.T) {
 func TestPlansAreSealed(t *testing.T) {
 	db, c := open(t)
 	j := owned(t, db, c, "one")
-	if err := j.Prepare(t.Context(), Intent{Operation: "op", Header: []byte(`{"type":"User"}`), Plan: []byte("secret")}); err != nil {
+	long := bytes.Repeat([]byte("secret "), 100_000)
+	for operation, plan := range map[string][]byte{"op": []byte("secret"), "long": long} {
+		if err := j.Prepare(t.Context(), Intent{Operation: operation, Header: []byte(`{"type":"User"}`), Plan: plan, Locks: []string{operation}}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := j.Get(t.Context(), operation)
+		if err != nil || !bytes.Equal(r.Plan, plan) {
+			t.Errorf("%s: %v", operation, err)
+		}
+	}
+	var stored []byte
+	var header string
+	if err := db.Query(t.Context(), `SELECT plan, header FROM clacks_journal WHERE operation = 'op'`, nil, func(scan func(...any) error) error {
+		return scan(&stored, &header)
+	}); err != nil {
 		t.Fatal(err)
 	}
-	var stored string
-	if err := db.Query(t.Context(), `SELECT plan FROM clacks_journal`, nil, func(scan func(...any) error) error { return scan(&stored) }); err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains([]byte(stored), []byte("secret")) || !bytes.Contains([]byte(stored), []byte(`"type":"User"`)) {
-		t.Errorf("stored %s", stored)
+	if bytes.Contains(stored, []byte("secret")) || header != `{"type":"User"}` {
+		t.Errorf("stored %s, %x", header, stored)
 	}
 	if _, err := j.open("another operation", stored); err == nil {
 		t.Error("a plan can be moved to another operation")
 	}
-	for _, damaged := range []string{"", "{}", `{"sealed":"!"}`, `{"sealed":"AAAA"}`} {
-		if _, err := j.open("op", damaged); !clacks.IsKind(err, clacks.Internal) {
+	changed := bytes.Clone(stored)
+	changed[len(changed)-1] ^= 1
+	for _, damaged := range []string{"{}", `{"sealed":"!"}`, `{"sealed":"AAAA"}`, "{", "\x01", "\x01short", "\x02" + string(stored[1:]), string(changed)} {
+		if _, err := j.open("op", []byte(damaged)); !clacks.IsKind(err, clacks.Internal) {
 			t.Errorf("%q: %v", damaged, err)
 		}
 	}
 	if _, err := New(db, key[:16], "one", c.now); !clacks.IsKind(err, clacks.Invalid) {
 		t.Errorf("a short key: %v", err)
+	}
+}
+
+// TestEndedPlansAreForgotten: only a parked plan is still of use, to a person.
+func TestEndedPlansAreForgotten(t *testing.T) {
+	db, c := open(t)
+	j := owned(t, db, c, "one")
+	for _, state := range []State{Committed, Aborted, Parked} {
+		operation := string(state)
+		if err := j.Prepare(t.Context(), Intent{Operation: operation, Plan: []byte("plan"), Locks: []string{operation}}); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if state == Committed {
+			_, err = db.Exec(t.Context(), j.Committed(operation, []byte("{}")), j.Unlock(operation))
+		} else {
+			_, err = j.End(t.Context(), operation, state, "x")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := j.Get(t.Context(), operation)
+		if err != nil || r.State != state || (len(r.Plan) > 0) != (state == Parked) {
+			t.Errorf("%s: %+v, %v", state, r, err)
+		}
+	}
+}
+
+// TestPlansOfVersion1: an operation that was open when the tables were brought up to date is recovered as any other.
+func TestPlansOfVersion1(t *testing.T) {
+	db, c := open(t)
+	j := owned(t, db, c, "one")
+	nonce := []byte("twelve bytes")
+	document := `{"header":{"type":"User"},"sealed":"` + base64.RawStdEncoding.EncodeToString(j.aead.Seal(nonce, nonce, []byte("old plan"), []byte("op"))) + `"}`
+	_, err := db.Exec(t.Context(),
+		store.Statement{SQL: `INSERT INTO clacks_journal (operation, owner, epoch, state, plan, created) VALUES ('op', 'one', 0, 'prepared', ?, 1)`,
+			Args: []any{[]byte(document)}},
+		store.Statement{SQL: `INSERT INTO clacks_locks (uuid, operation) VALUES ('u', 'op')`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := j.Pending(t.Context())
+	if err != nil || len(found) != 1 || string(found[0].Plan) != "old plan" {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// TestNothingIsPreparedWithoutLocks: recovery finds what is prepared by its locks.
+func TestNothingIsPreparedWithoutLocks(t *testing.T) {
+	db, c := open(t)
+	err := owned(t, db, c, "one").Prepare(t.Context(), Intent{Operation: "op", Plan: []byte("p")})
+	if !clacks.IsKind(err, clacks.Internal) || count(t, db, "clacks_journal") != 0 {
+		t.Error(err)
 	}
 }
 
@@ -341,7 +407,7 @@ func TestCancelledPrepare(t *testing.T) {
 	j := owned(t, db, c, "one")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := j.Prepare(ctx, Intent{Operation: "op", Plan: []byte("p")}); err == nil || count(t, db, "clacks_journal") != 0 {
+	if err := j.Prepare(ctx, Intent{Operation: "op", Locks: []string{"u"}, Plan: []byte("p")}); err == nil || count(t, db, "clacks_journal") != 0 {
 		t.Errorf("%v", err)
 	}
 }

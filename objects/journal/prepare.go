@@ -6,6 +6,7 @@ import (
 	"iter"
 	"strings"
 
+	"clacks"
 	"clacks/internal/store"
 )
 
@@ -16,7 +17,7 @@ type Intent struct {
 	RequestHash    string
 	Header         []byte // JSON for people, without values
 	Plan           []byte
-	Locks          []string // UUIDs, and names as "dn:PATH"; sorted, none twice
+	Locks          []string // UUIDs, and names as "dn:PATH"; sorted, none twice, at least one
 	Checks         []Check
 	Unique         []Reservation
 }
@@ -81,18 +82,25 @@ func Chunks[T any](list []T) iter.Seq[[]T] {
 // Prepare writes the row and takes what the intent names, all in one transaction, or fails: with a *Refusal when another
 // operation is in the way, with clacks.InDoubt when it is not known whether the row exists.
 func (j *Journal) Prepare(ctx context.Context, in Intent) error {
-	plan, err := j.seal(in.Operation, in.Header, in.Plan)
+	if len(in.Locks) == 0 {
+		return clacks.E(clacks.Internal, "journal.prepare", "operation %s locks nothing: nobody would find it again", in.Operation)
+	}
+	plan, err := j.seal(in.Operation, in.Plan)
 	if err != nil {
 		return err
+	}
+	header := "{}"
+	if len(in.Header) > 0 {
+		header = string(in.Header)
 	}
 	var key any
 	if in.IdempotencyKey != "" {
 		key = in.IdempotencyKey
 	}
 	statements := []store.Statement{{
-		SQL: `INSERT INTO clacks_journal (operation, idempotency_key, request_hash, owner, epoch, state, plan, created)
-VALUES (?, ?, ?, ?, ?, 'prepared', ?, ?)`,
-		Args: []any{in.Operation, key, in.RequestHash, j.owner, j.epoch.Load(), plan, j.now().UnixMilli()},
+		SQL: `INSERT INTO clacks_journal (operation, idempotency_key, request_hash, owner, epoch, state, plan, created, header)
+VALUES (?, ?, ?, ?, ?, 'prepared', ?, ?, ?)`,
+		Args: []any{in.Operation, key, in.RequestHash, j.owner, j.epoch.Load(), plan, j.now().UnixMilli(), header},
 	}}
 	reasons := []Why{Repeated}
 	add := func(why Why, more ...store.Statement) {
