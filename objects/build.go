@@ -176,11 +176,9 @@ func (s *Service) indexChange(l *loaded) (*rowChange, error) {
 
 // buildStatements are those of an insert that leaves alone what is there.
 func (c *rowChange) buildStatements() []store.Statement {
-	reserve := c.reserveStatements()
-	c.Reserve = nil
-	list := c.statements()
-	list[0].SQL += ` ON CONFLICT DO NOTHING` // the others have it
-	return append(list, reserve...)
+	list := c.objectStatements()
+	list[0].SQL += ` ON CONFLICT DO NOTHING`
+	return append(list, c.valueStatements()...)
 }
 
 // readTables reads the rows of a batch: one search a table instead of one read a row.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"clacks"
@@ -27,7 +28,9 @@ func (a *again) Unwrap() error { return a.err }
 // execution is a plan on its way through the steps.
 type execution struct {
 	*plan
+	opened   bool              // the transaction of step 3 was opened in step 2
 	tx       transaction       // of step 3, where it is kept open; else nil
+	refused  error             // why it could not be opened
 	done     []int             // the indexes of the steps that are done
 	versions map[string]string // the last known version of each entry
 }
@@ -43,7 +46,9 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 			s.rows.drop(p.touched...)
 		}
 	}()
-	if err := s.prepare(ctx, p); err != nil {
+	x := &execution{plan: p, versions: map[string]string{}}
+	defer x.rollback()
+	if err := s.prepare(ctx, x); err != nil {
 		return nil, err
 	}
 	// From here on the caller's patience no longer decides: a commit that is half done must come to its end.
@@ -55,18 +60,14 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 			return nil, err
 		}
 	}
-	x := &execution{plan: p, versions: map[string]string{}}
-	defer x.rollback()
 	if err := s.checkSurroundings(ctx, x); err != nil {
 		return nil, s.abort(ctx, x, err)
 	}
 	if err := s.applySteps(ctx, x); err != nil {
-		x.rollback() // before the undo, which may take long
 		return nil, s.abort(ctx, x, err)
 	}
 	sequence, err := s.commitPoint(ctx, x)
 	if err != nil {
-		x.rollback()
 		return s.afterCommitPoint(ctx, x, err)
 	}
 	committed = true
@@ -93,57 +94,78 @@ func (x *execution) rollback() {
 }
 
 // checkSurroundings is step 3: what is locked is looked at once more, and the rows of SQL backends in the same database are
-// written, not yet committed.
+// written, not yet committed: their constraints refuse here, before another backend is touched.
 func (s *Service) checkSurroundings(ctx context.Context, x *execution) error {
 	if err := internal(failpoint.Hit("commit/before-check")); err != nil {
 		return err
 	}
-	if err := s.look(ctx, x.plan); err != nil {
-		return err
+	err := x.refused
+	if x.opened {
+		err = s.notOpened(x.plan, x.refused)
+	} else if err = s.look(ctx, x.plan); err == nil {
+		err = s.tryRows(ctx, x.plan)
 	}
-	if err := s.writeRows(ctx, x); err != nil {
+	if err != nil {
 		return err
 	}
 	return internal(failpoint.Hit("commit/after-check"))
+}
+
+// notOpened gives the refusal of the transaction's first statements its meaning.
+func (s *Service) notOpened(p *plan, err error) error {
+	if err == nil {
+		return nil
+	}
+	first := 0
+	if lookStatement(p) != nil {
+		first = 1
+	}
+	var rows *store.RowsError
+	if errors.As(err, &rows) && rows.Index < first {
+		return disturbed()
+	}
+	return s.refused(p, err, first, math.MaxInt)
+}
+
+func disturbed() error {
+	return &again{busy: true, err: clacks.E(clacks.Conflict, "objects.commit", "the parent is being changed by others")}
 }
 
 // look makes sure that nobody moves or removes the parents of new names, nor gives names below what is moved or removed
 // here. Both sides have locked before they look, so at least the later one sees the other. Recovery need not look again:
 // the locks keep the others away until the operation has ended.
 func (s *Service) look(ctx context.Context, p *plan) error {
-	text, args := lookQuery(p)
-	if text == "" {
+	look := lookStatement(p)
+	if look == nil {
 		return nil
 	}
 	undisturbed := false
-	err := s.db.Query(ctx, text, args, func(func(...any) error) error { undisturbed = true; return nil })
+	err := s.db.Query(ctx, look.SQL, look.Args, func(func(...any) error) error { undisturbed = true; return nil })
 	if err == nil && !undisturbed {
-		return &again{busy: true, err: clacks.E(clacks.Conflict, "objects.commit", "the parent is being changed by others")}
+		return disturbed()
 	}
 	return err
 }
 
-// writeRows writes the rows of SQL backends in the same database: their constraints refuse here, before another backend is
-// touched. The transaction stays open until the commit point; SQLite has one writer, who must not wait for a directory:
-// there it is taken back, and the rows are written again at the commit point. Without another backend that is soon enough.
-func (s *Service) writeRows(ctx context.Context, x *execution) error {
-	joined, err := s.joinedStatements(x.plan)
-	if err != nil || len(joined) == 0 || s.allJoined(x.plan) {
+// tryRows writes the rows of SQL backends in the same database where the transaction cannot stay open: SQLite has one
+// writer, who must not wait for a directory. It is taken back, and the rows are written again at the commit point. Without
+// another backend that is soon enough.
+func (s *Service) tryRows(ctx context.Context, p *plan) error {
+	if s.batches == nil || s.allJoined(p) {
+		return nil
+	}
+	joined, err := s.joinedStatements(p)
+	if err != nil || len(joined) == 0 {
 		return err
 	}
 	tx, err := s.db.Begin(ctx)
 	if err != nil {
 		return err
 	}
+	defer tx.Rollback()
 	if _, err := tx.Exec(ctx, joined...); err != nil {
-		tx.Rollback()
-		return s.refused(x.plan, err, 0, len(joined))
+		return s.refused(p, err, 0, len(joined))
 	}
-	if s.batches != nil {
-		tx.Rollback()
-		return nil
-	}
-	x.tx = tx
 	return nil
 }
 
@@ -217,7 +239,7 @@ var errClaimed = errors.New("objects: another agent has claimed the operation")
 
 // write is the transaction of the commit point: the journal row first, since it fails when another agent has claimed the
 // operation; then rows; the events last, since they hold the lock that makes sequence numbers follow the order of commits.
-// tx is the one of step 3 with the rows of SQL backends, or nil.
+// tx is the one of step 3 with the rows of SQL backends and those of clacks_values and clacks_unique, or nil.
 func (s *Service) write(ctx context.Context, p *plan, versions map[string]string, tx transaction) (int64, error) {
 	result, err := encodeResult(p)
 	if err != nil {
@@ -233,7 +255,12 @@ func (s *Service) write(ctx context.Context, p *plan, versions map[string]string
 	first := len(statements)
 	statements = append(statements, joined...)
 	for i := range p.Rows {
-		statements = append(statements, p.Rows[i].finalStatements(versions)...)
+		c := &p.Rows[i]
+		c.know(versions)
+		statements = append(statements, c.objectStatements()...)
+		if tx == nil {
+			statements = append(statements, c.valueStatements()...)
+		}
 	}
 	sequence, err := s.commitWith(ctx, p, tx, statements)
 	if err != nil {
@@ -269,6 +296,7 @@ func (s *Service) commitWith(ctx context.Context, p *plan, tx transaction, state
 // abort ends an operation of which the steps in x.done were carried out: they are taken back, and the row is ended. The
 // error is what the caller is told.
 func (s *Service) abort(ctx context.Context, x *execution, cause error) error {
+	x.rollback() // before the undo, which may take long, and before the end, which needs another connection
 	if clacks.IsKind(cause, clacks.InDoubt) {
 		s.doubts.add(x.Operation, forward)
 		return cause
@@ -309,6 +337,7 @@ func reasonOf(err error) string { return clacks.KindOf(err).String() }
 
 // afterCommitPoint decides after a commit that returned an error: done, refused, or open.
 func (s *Service) afterCommitPoint(ctx context.Context, x *execution, cause error) (*Result, error) {
+	x.rollback()
 	switch {
 	case errors.Is(cause, errClaimed):
 		s.log.Error("another agent has taken over an operation", "operation", x.Operation)

@@ -19,10 +19,12 @@
 //     every touched object, checks their versions, and reserves unique values. Durable before any backend is touched.
 //  3. Check (commit.go): nobody moves or removes the parents of new names, nor gives names below what is moved or
 //     removed. The rows of SQL backends in the state database are written, in a transaction that is not committed, so
-//     that their constraints refuse here. (On SQLite, which has one writer, it is rolled back and repeated in 5.)
+//     that their constraints refuse here. On PostgreSQL that transaction is opened in one round trip with 2, behind its
+//     commit, and the server goes on with the index's values while 4 is done. (On SQLite, which has one writer, it is
+//     rolled back and repeated in 5.)
 //  4. Apply: one atomic change an entry in every other backend, in order, each under its guard; the entry's version
 //     after it is kept.
-//  5. Commit point: one state transaction with the SQL rows of 3, the index rows with the versions of 4, the journal's
+//  5. Commit point: one state transaction with what 3 wrote, the index rows with the versions of 4, the journal's
 //     "prepared -> committed", the release of the locks, and the event rows. On SQLite, transactions that are ready at
 //     the same time are one (batch.go). On PostgreSQL others may see it a moment before it is on disk; the caller is told
 //     after that. When the server crashes in between, the row is "prepared" again, and recovery does the same once more.

@@ -101,6 +101,23 @@ func (d faultyDatabase) Begin(ctx context.Context) (transaction, error) {
 	return faultyTransaction{tx, d.faults}, nil
 }
 
+func (d faultyDatabase) ExecAndBegin(ctx context.Context, first, second, later []store.Statement) (tx transaction, refused, err error) {
+	err = d.around(func() (err error) {
+		tx, refused, err = d.database.ExecAndBegin(ctx, first, second, later)
+		return err
+	})
+	if err != nil {
+		if tx != nil {
+			tx.Rollback()
+		}
+		return nil, nil, err
+	}
+	if tx == nil {
+		return nil, refused, nil
+	}
+	return faultyTransaction{tx, d.faults}, nil, nil
+}
+
 type faultyTransaction struct {
 	transaction
 	*faults

@@ -169,46 +169,57 @@ type rowChange struct {
 // uniqueValue is a row of clacks_unique that an object gives up.
 type uniqueValue struct{ Type, Attribute, Key string }
 
-// statements are the change as SQL. They fail when the row is not as it was planned.
-func (c *rowChange) statements() []store.Statement {
-	var list []store.Statement
+// objectStatements write the object's row. They fail when it is not as it was planned.
+func (c *rowChange) objectStatements() []store.Statement {
 	path := dn.PathOfKey(c.DNKey)
 	parentKey := dn.Parent(c.DNKey)
 	switch c.Op {
 	case rowInsert:
-		list = append(list, store.Statement{
+		return []store.Statement{{
 			SQL: `INSERT INTO clacks_objects (uuid, dn, dn_key, path_key, parent_key, type, extensions, version, modified,
 actor, document, guards, keys) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			Args: []any{c.UUID, c.DN, c.DNKey, path, parentKey, c.Type, encodeExtensions(c.Extensions), c.Version,
 				c.Modified, c.Actor, c.Document, c.guards(), c.Keys},
-		})
+		}}
 	case rowRename:
-		list = append(list, store.Statement{
+		return []store.Statement{{
 			SQL: `UPDATE clacks_objects SET dn = ?, dn_key = ?, path_key = ?, parent_key = ?, version = ?, modified = ?,
 actor = ? WHERE uuid = ? AND version = ?`,
 			Args: []any{c.DN, c.DNKey, path, parentKey, c.Version, c.Modified, c.Actor, c.UUID, c.Old}, Rows: 1,
-		})
-	case rowUpdate:
-		if c.Renamed {
-			list = append(list, store.Statement{
-				SQL:  `UPDATE clacks_objects SET dn = ?, dn_key = ?, path_key = ?, parent_key = ? WHERE uuid = ? AND version = ?`,
-				Args: []any{c.DN, c.DNKey, path, parentKey, c.UUID, c.Old}, Rows: 1,
-			})
-		}
-		list = append(list, store.Statement{
-			SQL: `UPDATE clacks_objects SET extensions = ?, version = ?, modified = ?, actor = ?, document = ?, guards = ?,
-keys = ? WHERE uuid = ? AND version = ?`,
-			Args: []any{encodeExtensions(c.Extensions), c.Version, c.Modified, c.Actor, c.Document, c.guards(), c.Keys,
-				c.UUID, c.Old}, Rows: 1,
-		})
+		}}
 	case rowDelete:
 		return []store.Statement{
 			{SQL: `DELETE FROM clacks_objects WHERE uuid = ? AND version = ?`, Args: []any{c.UUID, c.Old}, Rows: 1},
+		}
+	}
+	var list []store.Statement
+	if c.Renamed {
+		list = append(list, store.Statement{
+			SQL:  `UPDATE clacks_objects SET dn = ?, dn_key = ?, path_key = ?, parent_key = ? WHERE uuid = ? AND version = ?`,
+			Args: []any{c.DN, c.DNKey, path, parentKey, c.UUID, c.Old}, Rows: 1,
+		})
+	}
+	return append(list, store.Statement{
+		SQL: `UPDATE clacks_objects SET extensions = ?, version = ?, modified = ?, actor = ?, document = ?, guards = ?,
+keys = ? WHERE uuid = ? AND version = ?`,
+		Args: []any{encodeExtensions(c.Extensions), c.Version, c.Modified, c.Actor, c.Document, c.guards(), c.Keys,
+			c.UUID, c.Old}, Rows: 1,
+	})
+}
+
+// valueStatements write the object's rows in clacks_values and clacks_unique. They depend on nothing that is known at the
+// commit point only, and refuse nothing.
+func (c *rowChange) valueStatements() []store.Statement {
+	switch c.Op {
+	case rowRename:
+		return nil
+	case rowDelete:
+		return []store.Statement{
 			{SQL: `DELETE FROM clacks_values WHERE uuid = ?`, Args: []any{c.UUID}},
 			{SQL: `DELETE FROM clacks_unique WHERE uuid = ?`, Args: []any{c.UUID}},
 		}
 	}
-	list = append(list, valueStatements(c.UUID, c.Drop, c.Add)...)
+	list := valueStatements(c.UUID, c.Drop, c.Add)
 	for _, u := range c.Release {
 		list = append(list, store.Statement{
 			SQL:  `DELETE FROM clacks_unique WHERE type = ? AND attribute = ? AND value_key = ? AND uuid = ?`,
@@ -218,8 +229,8 @@ keys = ? WHERE uuid = ? AND version = ?`,
 	return append(list, c.reserveStatements()...)
 }
 
-// finalStatements are the change with what is known at the commit point: the versions of the object's entries.
-func (c *rowChange) finalStatements(versions map[string]string) []store.Statement {
+// know takes what is known at the commit point only: the versions of the object's entries.
+func (c *rowChange) know(versions map[string]string) {
 	known := map[string]string{}
 	for key, version := range versions {
 		if backend, object, ok := splitTreeKey(key); ok && object == c.UUID && version != "" {
@@ -229,7 +240,6 @@ func (c *rowChange) finalStatements(versions map[string]string) []store.Statemen
 	if len(known) > 0 {
 		c.Guards.Versions = known
 	}
-	return c.statements()
 }
 
 // reserveStatements take the unique values of an object that was there before the index; those of others stay theirs.
@@ -253,10 +263,10 @@ func (c *rowChange) reserveStatements() []store.Statement {
 // all names below another are a range.
 func nameLock(key string) string { return "dn:" + dn.PathOfKey(key) }
 
-// lookQuery yields a row when nothing is in the way of a plan: the parents of its names are there and nobody else has locked
-// them, nobody else has locked a name below what it moves or removes, and there are just the objects below that were
-// planned to move along. "" when there is nothing to look at.
-func lookQuery(p *plan) (string, []any) {
+// lookStatement yields a row when nothing is in the way of a plan: the parents of its names are there and nobody else has
+// locked them, nobody else has locked a name below what it moves or removes, and there are just the objects below that were
+// planned to move along. nil when there is nothing to look at.
+func lookStatement(p *plan) *store.Statement {
 	var conditions []string
 	var args []any
 	for _, key := range p.Parents {
@@ -271,9 +281,9 @@ AND NOT EXISTS (SELECT 1 FROM clacks_locks l WHERE l.uuid = o.uuid AND l.operati
 		args = append(args, "dn:"+from, "dn:"+to, p.Operation, from, to, p.Below)
 	}
 	if len(conditions) == 0 {
-		return "", nil
+		return nil
 	}
-	return `SELECT 1 WHERE ` + strings.Join(conditions, ` AND `), args
+	return &store.Statement{SQL: `SELECT 1 WHERE ` + strings.Join(conditions, ` AND `), Args: args, Rows: 1}
 }
 
 func (c *rowChange) guards() string {

@@ -7,6 +7,11 @@ import (
 	"time"
 
 	"clacks"
+	"clacks/backends"
+	"clacks/backends/sql"
+	"clacks/internal/store"
+	"clacks/internal/testservers"
+	"clacks/migrations"
 )
 
 // deed is one request, and what must be there before it.
@@ -86,7 +91,7 @@ func TestEveryOperationFails(t *testing.T) {
 			t.Run(d.name+"/"+mode.String(), func(t *testing.T) {
 				t.Parallel()
 				for at := 1; ; at++ {
-					if !failAt(t, d, at, mode) {
+					if !failAt(t, newWorld, d, at, mode) {
 						if at < 5 {
 							t.Errorf("only %d operations", at)
 						}
@@ -98,10 +103,57 @@ func TestEveryOperationFails(t *testing.T) {
 	}
 }
 
-// failAt makes operation number at of a deed fail and reports whether there was one.
-func failAt(t *testing.T, d deed, at int, mode faultMode) bool {
+// TestEveryOperationFailsOnPostgres is the same where the transaction with the rows of SQL backends stays open while the
+// directory is written. It takes the deeds that differ in that.
+func TestEveryOperationFailsOnPostgres(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a server")
+	}
+	for _, d := range deeds() {
+		if d.name == "move" || d.name == "delete" || d.name == "extend" {
+			continue
+		}
+		for _, mode := range []faultMode{refuse, lostReply, lostSend} {
+			t.Run(d.name+"/"+mode.String(), func(t *testing.T) {
+				t.Parallel()
+				state := openDatabase(t, testservers.SharedPostgres(t).NewDatabase(t))
+				if err := migrations.Up(t.Context(), state); err != nil {
+					t.Fatal(err)
+				}
+				employeeTables(t, state)
+				at := 1
+				for failAt(t, func(t testing.TB) *world { return worldOn(t, state) }, d, at, mode) {
+					at++
+				}
+				if at < 4 {
+					t.Errorf("only %d operations", at)
+				}
+			})
+		}
+	}
+}
+
+// worldOn has a directory in memory, and the state and the tables in a database, which is emptied.
+func worldOn(t testing.TB, state *store.DB) *world {
 	t.Helper()
-	w := newWorld(t)
+	var empty []store.Statement
+	for _, table := range []string{"clacks_objects", "clacks_values", "clacks_unique", "clacks_journal", "clacks_locks", "clacks_owners",
+		"clacks_events", "clacks_index_state", "phones", "employees"} {
+		empty = append(empty, statement("DELETE FROM "+table))
+	}
+	if _, err := state.Exec(t.Context(), append(empty, statement("UPDATE clacks_counter SET value = 0"))...); err != nil {
+		t.Fatal(err)
+	}
+	f := &faults{}
+	w := &world{t: t, faults: f, tree: newMemoryTree(f, testBase), state: state}
+	w.begin(map[string]backends.Backend{"LDAP": w.tree, "SQL": sql.New(state)})
+	return w
+}
+
+// failAt makes operation number at of a deed fail and reports whether there was one.
+func failAt(t *testing.T, world func(testing.TB) *world, d deed, at int, mode faultMode) bool {
+	t.Helper()
+	w := world(t)
 	w.Background(false)
 	do := d.set(w)
 	before := len(w.events())

@@ -8,36 +8,65 @@ import (
 
 	"clacks"
 	"clacks/internal/failpoint"
+	"clacks/internal/store"
 	"clacks/objects/journal"
 )
 
-// prepare is step 2: from here on the plan survives a crash.
-func (s *Service) prepare(ctx context.Context, p *plan) error {
+// prepare is step 2: from here on the plan survives a crash. The transaction of step 3 is opened with it where it stays
+// open, since both travel together.
+func (s *Service) prepare(ctx context.Context, x *execution) error {
 	if err := internal(failpoint.Hit("commit/before-prepare")); err != nil {
 		return err
 	}
-	intent, err := s.intent(p)
+	intent, err := s.intent(x.plan)
 	if err != nil {
 		return err
 	}
-	err = s.journal.Prepare(ctx, intent)
+	err = s.makeDurable(ctx, x, intent)
 	if clacks.IsKind(err, clacks.InDoubt) {
 		// If the row is there after all, recovery finds everything as before and ends it.
-		s.doubts.add(p.Operation, back)
+		s.doubts.add(x.Operation, back)
 		return clacks.E(clacks.Unavailable, "objects.prepare", "the state database failed, nothing was changed: %w", err)
 	}
 	var refusal *journal.Refusal
 	if errors.As(err, &refusal) {
-		return s.refusal(p, refusal)
+		return s.refusal(x.plan, refusal)
 	}
 	if err != nil {
 		return err
 	}
 	if err := internal(failpoint.Hit("commit/after-prepare")); err != nil {
-		s.end(context.WithoutCancel(ctx), p.Operation, journal.Aborted, err)
+		x.rollback()
+		s.end(context.WithoutCancel(ctx), x.Operation, journal.Aborted, err)
 		return err
 	}
 	return nil
+}
+
+func (s *Service) makeDurable(ctx context.Context, x *execution, intent journal.Intent) error {
+	if s.batches != nil || s.allJoined(x.plan) {
+		return s.journal.Prepare(ctx, intent)
+	}
+	joined, err := s.joinedStatements(x.plan)
+	if err != nil {
+		return err
+	}
+	if len(joined) == 0 {
+		return s.journal.Prepare(ctx, intent)
+	}
+	second := joined
+	if look := lookStatement(x.plan); look != nil {
+		second = append([]store.Statement{*look}, joined...)
+	}
+	var later []store.Statement
+	for i := range x.Rows {
+		later = append(later, x.Rows[i].valueStatements()...)
+	}
+	return s.journal.PrepareBy(ctx, intent, func(first []store.Statement) (err error) {
+		x.tx, x.refused, err = s.db.ExecAndBegin(ctx, first, second, later)
+		x.opened = err == nil
+		return err
+	})
 }
 
 func (s *Service) intent(p *plan) (journal.Intent, error) {

@@ -11,6 +11,8 @@ type database interface {
 	Exec(ctx context.Context, statements ...store.Statement) ([]store.Result, error)
 	Query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error
 	Begin(ctx context.Context) (transaction, error)
+	// ExecAndBegin commits the first statements, and opens a transaction with the second and, not waited for, the later ones.
+	ExecAndBegin(ctx context.Context, first, second, later []store.Statement) (tx transaction, refused, err error)
 	// Durable returns when what was visible before is on disk: commits are visible a moment earlier.
 	Durable(ctx context.Context) error
 	Dialect() store.Dialect
@@ -34,6 +36,14 @@ func (d stateDatabase) Begin(ctx context.Context) (transaction, error) {
 		return nil, err
 	}
 	return stateTransaction{tx}, nil
+}
+
+func (d stateDatabase) ExecAndBegin(ctx context.Context, first, second, later []store.Statement) (tx transaction, refused, err error) {
+	opened, refused, err := d.DB.ExecAndBegin(ctx, first, second, later)
+	if opened == nil {
+		return nil, refused, err
+	}
+	return stateTransaction{opened}, nil, nil
 }
 
 type stateTransaction struct{ *store.Tx }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -229,6 +230,14 @@ func TestRoundTrips(t *testing.T) {
 		tx := begin(t, db)
 		must(t, tx, update, update)
 		_, err := tx.Commit(t.Context(), update)
+		return err
+	})
+	check("ExecAndBegin and Commit", 2, func() error {
+		tx, refused, err := db.ExecAndBegin(t.Context(), list(update, update), list(update), list(update, update))
+		if refused != nil || err != nil {
+			return errors.Join(refused, err)
+		}
+		_, err = tx.CommitEarly(t.Context(), update)
 		return err
 	})
 	check("Query and Commit", 2, func() error {

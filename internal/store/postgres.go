@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -121,7 +120,7 @@ func (p *postgres) exec(ctx context.Context, statements []Statement) ([]Result, 
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Release()
+	defer release(conn)
 	return p.run(ctx, conn, batch{statements: statements, guard: true, implicit: true})
 }
 
@@ -169,166 +168,18 @@ func (p *postgres) durable(ctx context.Context) error {
 
 func (p *postgres) begin(context.Context) (transaction, error) { return &postgresTx{db: p}, nil }
 
-// batch is what one round trip carries.
-type batch struct {
-	begin, commit bool // explicit BEGIN in front, COMMIT behind
-	early         bool // the COMMIT does not wait for the disk; what is sent behind it does
-	implicit      bool // the end of the batch is the commit
-	guard         bool // the server checks the row counts, because the commit is in the same batch
-	statements    []Statement
-}
-
-// The statements around an early commit (PostgreSQL, "Asynchronous Commit"). The second is a transaction of its own, which
-// writes to the log and so waits until all before it in the log is on disk, the early commit among it.
-const (
-	commitEarly = `SET LOCAL synchronous_commit TO off`
-	awaitDisk   = `SELECT pg_logical_emit_message(true, 'clacks', '')`
-)
-
-// run sends one batch and reads all answers.
-func (p *postgres) run(ctx context.Context, conn *pgxpool.Conn, b batch) ([]Result, error) {
-	var queue pgx.Batch
-	if b.begin {
-		queue.Queue("BEGIN")
-	}
-	if b.early {
-		queue.Queue(commitEarly)
-	}
-	for i := range b.statements {
-		p.enqueue(&queue, &b.statements[i], b.guard)
-	}
-	if b.commit {
-		queue.Queue("COMMIT")
-	}
-	if b.early {
-		queue.Queue(awaitDisk)
-	}
-	lost := moment(b.commit || b.implicit)
-	replies := conn.SendBatch(ctx, &queue)
-	results, err := p.readAll(replies, b, lost)
-	// Close reads the answer to the Sync, which on an implicit transaction is that of the commit.
-	closeErr := replies.Close()
-	if err == nil && closeErr != nil && b.early {
-		err = fail(clacks.InDoubt, "the database did not say that the commit is on disk", closeErr)
-	} else if err == nil && closeErr != nil {
-		err = classifyPostgres(closeErr, len(b.statements), 0, lost)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return results, nil
-}
-
-func (p *postgres) enqueue(queue *pgx.Batch, s *Statement, guard bool) {
-	t := p.texts.get(s.SQL)
-	if !guard || s.Rows == 0 {
-		queue.Queue(t.plain, s.Args...)
-		return
-	}
-	text := t.guarded
-	if s.Returning {
-		text = t.guardedValue
-	}
-	args := make([]any, 0, len(s.Args)+1) // the caller's slice stays his
-	queue.Queue(text, append(append(args, s.Args...), s.Rows)...)
-}
-
-func (p *postgres) readAll(replies pgx.BatchResults, b batch, lost moment) ([]Result, error) {
-	for _, sent := range []bool{b.begin, b.early} {
-		if !sent {
-			continue
-		}
-		if _, err := replies.Exec(); err != nil {
-			return nil, classifyPostgres(err, 0, 0, answered(err, lost))
-		}
-	}
-	results := make([]Result, len(b.statements))
-	var rowsErr error
-	for i := range b.statements {
-		s := &b.statements[i]
-		result, err := readResult(replies, s, b.guard)
-		if err != nil {
-			return nil, classifyPostgres(err, i, s.Rows, answered(err, lost))
-		}
-		results[i] = result
-		if s.Rows != 0 && result.Rows != s.Rows && rowsErr == nil {
-			rowsErr = &RowsError{Index: i, Got: result.Rows, Want: s.Rows}
-		}
-	}
-	if rowsErr != nil {
-		return nil, rowsErr
-	}
-	if b.commit {
-		return results, readCommit(replies, len(b.statements), b.early)
-	}
-	return results, nil
-}
-
-// answered is the moment of an error that came instead of a statement's result: one from the server means that it never
-// got to the commit; any other leaves it open.
-func answered(err error, lost moment) moment {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return beforeCommit
-	}
-	return lost
-}
-
-func readResult(replies pgx.BatchResults, s *Statement, guarded bool) (Result, error) {
-	guarded = guarded && s.Rows != 0
-	if !guarded && !s.Returning {
-		tag, err := replies.Exec()
-		return Result{Rows: tag.RowsAffected()}, err
-	}
-	rows, err := replies.Query()
-	if err != nil {
-		return Result{}, err
-	}
-	defer rows.Close()
-	var result Result
-	for rows.Next() {
-		if err := rows.Scan(&result.Value); err != nil {
-			return Result{}, err
-		}
-	}
-	rows.Close()
-	result.Rows = rows.CommandTag().RowsAffected()
-	if guarded {
-		result.Rows = s.Rows
-		if !s.Returning {
-			result.Value = 0
-		}
-	}
-	return result, rows.Err()
-}
-
-func readCommit(replies pgx.BatchResults, index int, early bool) error {
-	tag, err := replies.Exec()
-	if err != nil {
-		return classifyPostgres(err, index, 0, commitSent)
-	}
-	if tag.String() != "COMMIT" { // the server answers the COMMIT of a failed transaction with ROLLBACK
-		return fail(clacks.Internal, "the transaction had failed before its commit", nil)
-	}
-	if !early {
-		return nil
-	}
-	if _, err := replies.Exec(); err != nil {
-		return fail(clacks.InDoubt, "the database did not say that the commit is on disk", err)
-	}
-	return nil
-}
-
 // postgresTx holds a connection from its first statement on.
 type postgresTx struct {
 	db   *postgres
 	conn *pgxpool.Conn
+	// ahead are statements of the transaction that were sent and whose answers were not read.
+	ahead *ahead
 }
 
 // first acquires a connection when there is none yet, and reports whether BEGIN has to be sent.
 func (t *postgresTx) first(ctx context.Context) (bool, error) {
 	if t.conn != nil {
-		return false, nil
+		return false, t.settle(ctx)
 	}
 	conn, err := t.db.acquire(ctx)
 	t.conn = conn
@@ -428,6 +279,11 @@ func (t *postgresTx) rollback() {
 	if t.conn == nil {
 		return
 	}
+	if t.ahead != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+		defer cancel()
+		_ = t.settle(ctx)
+	}
 	if pg := t.conn.Conn().PgConn(); !pg.IsClosed() && pg.TxStatus() != 'I' {
 		ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
 		defer cancel()
@@ -437,6 +293,6 @@ func (t *postgresTx) rollback() {
 }
 
 func (t *postgresTx) release() {
-	t.conn.Release()
+	release(t.conn)
 	t.conn = nil
 }

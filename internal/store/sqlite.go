@@ -228,6 +228,10 @@ func (l *lite) begin(ctx context.Context) (transaction, error) {
 	return &liteTx{db: l}, nil
 }
 
+func (l *lite) execAndBegin(ctx context.Context, first, second, later []Statement) (tx transaction, refused, err error) {
+	return beginAfter(ctx, l, first, second, later)
+}
+
 func (l *lite) start(ctx context.Context) error {
 	if l.conn == nil {
 		conn, err := l.writers.Conn(ctx)

@@ -101,6 +101,7 @@ type engine interface {
 	query(ctx context.Context, sql string, args []any, row RowFunc) error
 	exec(ctx context.Context, statements []Statement) ([]Result, error)
 	begin(ctx context.Context) (transaction, error)
+	execAndBegin(ctx context.Context, first, second, later []Statement) (tx transaction, refused, err error)
 	durable(ctx context.Context) error
 	close() error
 }
@@ -186,6 +187,19 @@ func (db *DB) Begin(ctx context.Context) (*Tx, error) {
 		return nil, err
 	}
 	return &Tx{transaction: t}, nil
+}
+
+// ExecAndBegin is Exec of the first statements, and then Begin and Exec of the second, in one round trip on PostgreSQL. The
+// first are durable when it returns. The later ones are run in the open transaction, too, but are not waited for: what
+// PostgreSQL says to them is answered by the next call of the transaction, so that it has time for them meanwhile. Of the
+// three results one is not nil: err when nothing was committed (or, clacks.InDoubt, perhaps the first), refused when the
+// first were committed and the rest was refused and rolled back.
+func (db *DB) ExecAndBegin(ctx context.Context, first, second, later []Statement) (tx *Tx, refused, err error) {
+	t, refused, err := db.engine.execAndBegin(ctx, first, second, later)
+	if refused != nil || err != nil {
+		return nil, refused, err
+	}
+	return &Tx{transaction: t}, nil, nil
 }
 
 // Tx is one open transaction, used by one goroutine.

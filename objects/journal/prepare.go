@@ -82,6 +82,15 @@ func Chunks[T any](list []T) iter.Seq[[]T] {
 // Prepare writes the row and takes what the intent names, all in one transaction, or fails: with a *Refusal when another
 // operation is in the way, with clacks.InDoubt when it is not known whether the row exists.
 func (j *Journal) Prepare(ctx context.Context, in Intent) error {
+	return j.PrepareBy(ctx, in, func(statements []store.Statement) error {
+		_, err := j.db.Exec(ctx, statements...)
+		return err
+	})
+}
+
+// PrepareBy is Prepare with statements that the caller commits: in one transaction, durable when commit returns nil, and
+// with the errors of store.DB.Exec.
+func (j *Journal) PrepareBy(ctx context.Context, in Intent, commit func(statements []store.Statement) error) error {
 	if len(in.Locks) == 0 {
 		return clacks.E(clacks.Internal, "journal.prepare", "operation %s locks nothing: nobody would find it again", in.Operation)
 	}
@@ -111,8 +120,7 @@ VALUES (?, ?, ?, ?, ?, 'prepared', ?, ?, ?)`,
 	add(Busy, lockStatements(in)...)
 	add(Stale, checkStatements(in.Checks)...)
 	add(Taken, reserveStatements(in)...)
-	_, err = j.db.Exec(ctx, statements...)
-	return j.refusal(ctx, err, reasons, in)
+	return j.refusal(ctx, commit(statements), reasons, in)
 }
 
 func lockStatements(in Intent) []store.Statement {

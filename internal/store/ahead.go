@@ -1,0 +1,143 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ahead are statements that the server works on while nobody waits for them.
+type ahead struct {
+	wire       *wire
+	statements []Statement
+	cancel     context.CancelFunc // gives the connection up
+}
+
+// settle reads the answers to what was sent ahead.
+func (t *postgresTx) settle(ctx context.Context) error {
+	a := t.ahead
+	if a == nil {
+		return nil
+	}
+	t.ahead = nil
+	stop := context.AfterFunc(ctx, a.cancel)
+	defer a.cancel()
+	defer stop()
+	_, err := a.wire.results(a.statements, false)
+	if closeErr := a.wire.pipeline.Close(); err == nil && closeErr != nil {
+		err = classifyPostgres(closeErr, len(a.statements), 0, beforeCommit)
+	}
+	if err != nil {
+		a.wire.note(err)
+	}
+	return err
+}
+
+// execAndBegin sends everything at once: a transaction with its COMMIT, the beginning of the next, and what belongs to
+// that. A refusal makes the server leave out all that is behind it. After the second part the server is told to answer so
+// far, and is left alone with the third.
+func (p *postgres) execAndBegin(ctx context.Context, first, second, later []Statement) (tx transaction, refused, err error) {
+	if !p.atOnce(first) || p.define(second) || p.define(later) {
+		return beginAfter(ctx, p, first, second, later)
+	}
+	conn, err := p.acquire(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &postgresTx{db: p, conn: conn}
+	if refused, err = t.open(ctx, first, second, later); refused != nil || err != nil {
+		t.rollback()
+		return nil, refused, err
+	}
+	return t, nil, nil
+}
+
+// open sends all and reads the answers to the first two parts. The caller rolls back after an error.
+func (t *postgresTx) open(ctx context.Context, first, second, later []Statement) (refused, err error) {
+	// What was sent ahead outlives the caller's context, which governs as long as he waits here.
+	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	defer stop()
+	w, err := sendAhead(detached, t.conn, t.parts(first, second, later))
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	refused, err = w.opened(first, second)
+	if refused == nil && err == nil && len(later) > 0 {
+		t.ahead = &ahead{wire: w, statements: later, cancel: cancel}
+		return nil, nil
+	}
+	defer cancel()
+	closeErr := w.pipeline.Close()
+	if refused == nil && err == nil && closeErr != nil {
+		refused = classifyPostgres(closeErr, len(second), 0, beforeCommit)
+	}
+	w.note(refused)
+	w.note(err)
+	return refused, err
+}
+
+// parts are the items up to the second part, and those of the third.
+func (t *postgresTx) parts(first, second, later []Statement) [2][]item {
+	list := make([]item, 0, len(first)+len(second)+3)
+	list = append(list, plainItem("BEGIN"))
+	list = t.db.items(list, first, true)
+	list = append(list, plainItem("COMMIT"), plainItem("BEGIN"))
+	list = t.db.items(list, second, false)
+	return [2][]item{list, t.db.items(nil, later, false)}
+}
+
+func sendAhead(ctx context.Context, conn *pgxpool.Conn, parts [2][]item) (*wire, error) {
+	for _, list := range parts {
+		if err := ready(ctx, conn, list); err != nil {
+			return nil, err
+		}
+	}
+	w := &wire{conn: conn, pipeline: conn.Conn().PgConn().StartPipeline(ctx), lost: commitSent}
+	w.queue(parts[0])
+	if len(parts[1]) > 0 {
+		w.pipeline.SendFlushRequest()
+		w.queue(parts[1])
+	}
+	return w, w.sync()
+}
+
+// opened reads the answers to the first transaction and to the beginning of the second.
+func (w *wire) opened(first, second []Statement) (refused, err error) {
+	if _, err := w.command(); err != nil {
+		return nil, classifyPostgres(err, 0, 0, answered(err, w.lost))
+	}
+	if _, err := w.results(first, true); err != nil {
+		return nil, err
+	}
+	if err := w.committed(len(first)); err != nil {
+		return nil, err
+	}
+	w.lost = beforeCommit
+	if _, err := w.command(); err != nil {
+		return classifyPostgres(err, 0, 0, w.lost), nil
+	}
+	_, err = w.results(second, false)
+	return err, nil
+}
+
+// beginAfter is execAndBegin step by step.
+func beginAfter(ctx context.Context, e engine, first, second, later []Statement) (tx transaction, refused, err error) {
+	if _, err := e.exec(ctx, first); err != nil {
+		return nil, nil, err
+	}
+	if tx, refused = e.begin(ctx); refused != nil {
+		return nil, refused, nil
+	}
+	for _, statements := range [][]Statement{second, later} {
+		if len(statements) == 0 {
+			continue
+		}
+		if _, refused = tx.exec(ctx, statements); refused != nil {
+			tx.rollback()
+			return nil, refused, nil
+		}
+	}
+	return tx, nil, nil
+}
