@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,6 +76,23 @@ func (c *Client) Events(ctx context.Context, query, from string) iter.Seq2[Event
 	}
 }
 
+// Follow is one connection of Events, for who resumes it himself: it begins behind the event with the number after, or now
+// when that is negative. opened is called once, with the number of the last event before the stream; deliver for each
+// event, and its error ends the stream. The result is nil when the connection broke.
+func (c *Client) Follow(ctx context.Context, query string, after int64, opened func(position int64), deliver func(Event) error) error {
+	s := &subscription{client: c, query: query, opened: opened}
+	if after >= 0 {
+		s.last = strconv.FormatInt(after, 10)
+	}
+	var failed error
+	s.yield = func(e Event, _ error) bool {
+		failed = deliver(e)
+		return failed == nil
+	}
+	_, err := s.follow(ctx)
+	return cmp.Or(failed, err)
+}
+
 // passing reports whether an error may be gone at the next attempt.
 func passing(err error) bool {
 	var answered *Error
@@ -90,7 +108,8 @@ type subscription struct {
 	query, from string
 	last        string // the id of the last event, "" before the first connection
 	yield       func(Event, error) bool
-	stopped     bool // the loop ended
+	stopped     bool                 // the loop ended
+	opened      func(position int64) // nil, or called with the first number that the service sends
 }
 
 // follow opens one connection and yields its events until it breaks.
@@ -187,12 +206,17 @@ func (s *subscription) message(id, name string, data [][]byte) error {
 	if id != "" {
 		s.last = id
 	}
-	if len(data) == 0 {
+	if len(data) == 0 && (id == "" || s.opened == nil) {
 		return nil
 	}
 	sequence, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {
 		return clacks.E(clacks.Internal, "client.events", "the service sent an event without a sequence number")
+	}
+	if len(data) == 0 {
+		s.opened(sequence)
+		s.opened = nil
+		return nil
 	}
 	if !s.yield(Event{Sequence: sequence, Type: name, Document: bytes.Join(data, []byte{'\n'})}, nil) {
 		s.stopped = true
