@@ -217,7 +217,7 @@ func (r *registration) work() {
 		select {
 		case <-r.ctx.Done():
 			if reading != nil {
-				_ = <-reading // its error is that of the context
+				<-reading //nolint:errcheck // its error is that of the context
 			}
 			return
 		case err := <-reading:
