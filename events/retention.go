@@ -17,8 +17,12 @@ type Retention struct {
 	// Rows is the number of newest events that are kept whatever their age; 0 for no bound by number. With both set, an
 	// event goes when either says so.
 	Rows int64
-	// Slowest is the position of the slowest durable subscriber: events behind it are never removed. Nil when there is none.
+	// Slowest is the position of the slowest durable subscriber (Subscriptions.Slowest): events behind it are kept for him.
+	// Nil when there is none.
 	Slowest func(ctx context.Context) (int64, error)
+	// Held is the number of events behind Slowest that are kept at most: a subscriber whom nobody serves any more must not
+	// fill the disk. What he loses then is logged as an alarm, and he learns of it. 0 for no bound.
+	Held int64
 }
 
 // pruneStep is the number of events that one transaction removes, so that committers do not wait for long.
@@ -49,7 +53,7 @@ func (l *Log) Prune(ctx context.Context, r Retention) (removed int64, err error)
 
 // pruneTarget is the last sequence number that may go.
 func (l *Log) pruneTarget(ctx context.Context, r Retention) (int64, error) {
-	if r.Age < 0 || r.Rows < 0 {
+	if r.Age < 0 || r.Rows < 0 || r.Held < 0 {
 		return 0, clacks.E(clacks.Invalid, "events.prune", "a retention cannot be negative")
 	}
 	var target int64
@@ -72,9 +76,27 @@ func (l *Log) pruneTarget(ctx context.Context, r Retention) (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("ask for the slowest subscriber: %w", err)
 		}
-		target = min(target, slowest)
+		return l.heldTarget(ctx, target, slowest, r.Held)
 	}
 	return target, nil
+}
+
+// heldTarget spares what the slowest subscriber needs, up to a number of events.
+func (l *Log) heldTarget(ctx context.Context, target, slowest, held int64) (int64, error) {
+	if target <= slowest || held == 0 {
+		return min(target, slowest), nil
+	}
+	last, err := l.Last(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if last-held <= slowest {
+		return slowest, nil
+	}
+	spared := min(target, last-held)
+	l.logger.Error("a durable subscription is too far behind; events that it has not handled are removed",
+		"position", slowest, "removed up to", spared, "kept for subscriptions", held)
+	return spared, nil
 }
 
 // first is the sequence number of the oldest event that is kept, or that of the next one when none is.

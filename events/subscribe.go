@@ -231,6 +231,14 @@ func (u *upcoming) letPage() {
 	u.page, u.done = nil, nil
 }
 
+// forgo gives back what is held for the event that Next has given: who took it bounds it himself.
+func (s *Subscriber) forgo() {
+	s.next.letCurrent()
+	if len(s.next.page) == 0 {
+		s.next.letPage()
+	}
+}
+
 // Next waits for the next event. With the following call, the event counts as delivered. The error is the context's, or
 // says that events behind the position are no longer there.
 func (s *Subscriber) Next(ctx context.Context) (*Event, error) {

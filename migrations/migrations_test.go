@@ -56,8 +56,8 @@ func tables(t *testing.T, db *store.DB) []string {
 	return names
 }
 
-var all = []string{"clacks_counter", "clacks_events", "clacks_index_state", "clacks_journal", "clacks_locks", "clacks_migrations",
-	"clacks_nodes", "clacks_objects", "clacks_owners", "clacks_sessions", "clacks_unique", "clacks_values"}
+var all = []string{"clacks_counter", "clacks_events", "clacks_index_state", "clacks_journal", "clacks_leases", "clacks_locks", "clacks_migrations",
+	"clacks_nodes", "clacks_objects", "clacks_owners", "clacks_sessions", "clacks_subscriptions", "clacks_unique", "clacks_values"}
 
 func TestUpTwiceKeepsData(t *testing.T) {
 	both(t, func(t *testing.T, url string) {
@@ -98,6 +98,10 @@ func use(t *testing.T, db *store.DB) {
 			Args: []any{int64(0), "e", "ObjectChanged", int64(5), "<x/>"}},
 		{SQL: "INSERT INTO clacks_sessions (id_hash, user_id, admin, created, seen, expires) VALUES (?, ?, ?, ?, ?, ?)",
 			Args: []any{"hash", "admin", true, int64(1), int64(1), int64(2)}},
+		{SQL: "INSERT INTO clacks_subscriptions (id, owner, deliver, durable, handled, created, lease) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			Args: []any{"s", "admin", "event", true, int64(7), int64(1), int64(0)}},
+		{SQL: "UPDATE clacks_subscriptions SET epoch = epoch + 1, attached = ? WHERE durable = ?", Args: []any{true, true}},
+		{SQL: "INSERT INTO clacks_leases (name, holder, epoch, beat) VALUES (?, ?, 1, 0)", Args: []any{"relay", "me"}},
 		{SQL: "INSERT INTO clacks_index_state (name, value) VALUES (?, ?)", Args: []any{"definitions", "x"}},
 	} {
 		s.Rows = 1
