@@ -41,10 +41,12 @@ type app struct {
 	backends  map[string]backends.Backend
 	databases map[string]*store.DB // of the sql backends
 	events    *events.Log
-	objects   *objects.Service
-	key       []byte
-	admin     string // the administrator's password
-	adminAt   string // the file that holds it, if one does
+	// subscriptions are those that outlive connections.
+	subscriptions *events.Subscriptions
+	objects       *objects.Service
+	key           []byte
+	admin         string // the administrator's password
+	adminAt       string // the file that holds it, if one does
 
 	prepared atomic.Bool
 	mu       sync.Mutex
@@ -98,6 +100,7 @@ func (a *app) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.subscriptions = events.NewSubscriptions(a.events, events.SubscriptionLimits{})
 	name, err := owner(config)
 	if err != nil {
 		return err
@@ -437,7 +440,9 @@ func (a *app) prune(ctx context.Context, interval time.Duration) {
 			return
 		case <-time.After(interval):
 		}
-		removed, err := a.events.Prune(ctx, events.Retention{Age: a.config.Events.MaxAge})
+		removed, err := a.events.Prune(ctx, events.Retention{
+			Age: a.config.Events.MaxAge, Slowest: a.subscriptions.Slowest, Held: a.config.Events.Held,
+		})
 		if err != nil && ctx.Err() == nil {
 			a.log.Warn("old events could not be removed", "error", err)
 			continue

@@ -85,6 +85,7 @@ type BackendConfig struct {
 type EventsConfig struct {
 	Schemas []string      `koanf:"schemas" doc:"Folders with XSD files of further event types." example:"[/etc/clacks/events]"`
 	MaxAge  time.Duration `koanf:"maxAge" doc:"Delete events older than this; 0 keeps them all." example:"8760h"`
+	Held    int64         `koanf:"held" doc:"Events older than maxAge that are kept at most for durable subscriptions that are behind; 0 sets no bound." example:"1000000"`
 }
 
 // LogConfig is the service's log on standard error.
@@ -102,6 +103,7 @@ func defaultConfig() *Config {
 		HTTP:        HTTPConfig{Address: "127.0.0.1:8050", Grace: 15 * time.Second},
 		Admin:       AdminConfig{User: "admin"},
 		Definitions: DefinitionsConfig{Builtin: true},
+		Events:      EventsConfig{Held: 1_000_000},
 		Log:         LogConfig{Level: "info", Format: "text"},
 	}
 }

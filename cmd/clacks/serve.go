@@ -72,6 +72,7 @@ func (c serveCommand) Run(ctx context.Context, env environment) error {
 	running.Go(func() { a.watchFiles(background, watchInterval) })
 	running.Go(func() { a.reloadOnSignal(background) })
 	running.Go(func() { a.prune(background, pruneInterval) })
+	running.Go(func() { a.subscriptions.Run(background) })
 	running.Go(func() {
 		if err := a.start(background); err != nil {
 			return
@@ -116,7 +117,9 @@ func (a *app) door() (*httpd.Server, error) {
 		return nil, err
 	}
 	registry := rpc.NewRegistry(rpc.Options{Policy: access.Static{}, Log: a.log, Observe: metrics.Observe, Version: version()})
-	err := commands.Register(registry, commands.Options{Objects: a.objects, Events: a.events, Base: a.config.Base})
+	err := commands.Register(registry, commands.Options{
+		Objects: a.objects, Events: a.events, Base: a.config.Base, Subscriptions: a.subscriptions, Domain: a.config.Domain,
+	})
 	if err != nil {
 		return nil, err
 	}

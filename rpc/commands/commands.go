@@ -4,6 +4,7 @@
 //	stateless.go   createObject, getObject, updateObject, moveObject, deleteObject, searchObjects, sendEvent
 //	open.go        openObject, getObjectProperty, setObjectProperty, closeObject, ...
 //	eventtypes.go  getEventTypes
+//	subscriptions.go  subscribe, unsubscribe, listSubscriptions
 //	methods.go     dispatchObjectMethod: the methods of an open object
 //	find.go        search and what else the web frontend asks about objects and types
 //	session.go     login, logout, getSessionUser, getBase, getError, ...
@@ -46,6 +47,9 @@ type Options struct {
 	Open    OpenObjects // nil: those of Objects, if it is an *objects.Service; else no commands on open objects
 	Events  Events      // nil: no sendEvent
 	Base    string      // the DN below which all objects are
+	// Subscriptions: nil for no commands on subscriptions. Domain is that of their addresses on the bus.
+	Subscriptions Subscriptions
+	Domain        string
 }
 
 // Register adds the commands to a registry.
@@ -56,7 +60,7 @@ func Register(r *rpc.Registry, o Options) error {
 		}
 	}
 	s := &service{Options: o, registry: r}
-	return r.Add(slices.Concat(s.stateless(), s.eventTypes(), s.stateful(), s.find(), s.session())...)
+	return r.Add(slices.Concat(s.stateless(), s.eventTypes(), s.subscriptions(), s.stateful(), s.find(), s.session())...)
 }
 
 type service struct {

@@ -108,7 +108,8 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(service.Stop)
 
 	registry := rpc.NewRegistry(rpc.Options{Policy: access.Static{}, Log: logger})
-	must(commands.Register(registry, commands.Options{Objects: service, Events: log, Base: base}))
+	must(commands.Register(registry, commands.Options{Objects: service, Events: log, Base: base,
+		Subscriptions: events.NewSubscriptions(log, events.SubscriptionLimits{}), Domain: "org.clacks"}))
 	w := &world{t: t, objects: service}
 	w.door, err = httpd.New(httpd.Options{Registry: registry, Events: httpd.Events(log), Sessions: httpd.NewSQLSessions(state),
 		SessionEnded: service.CloseSessions, Log: logger,
