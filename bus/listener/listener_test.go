@@ -58,6 +58,12 @@ func serve(t testing.TB, change func(*listener.Options)) *served {
 	return s
 }
 
+// port is that of the address.
+func (s *served) port() string {
+	_, port, _ := net.SplitHostPort(s.address)
+	return port
+}
+
 // testLog writes to the test's log, when it is asked for.
 type testLog struct{ t testing.TB }
 

@@ -1,5 +1,6 @@
 // Package testservers starts the real servers that tests, the crash harness and the benchmarks run against: OpenLDAP's
-// slapd, PostgreSQL, and a TCP proxy that cuts connections at a chosen moment. Production code never imports it.
+// slapd, PostgreSQL, and a TCP proxy that cuts connections at a chosen moment; and finds AMQP clients of other makes.
+// Production code never imports it.
 //
 // How it works: StartSlapd and StartPostgres are plain functions that return an error; they write the server's
 // configuration into a folder, start the server as a child in the foreground on a free loopback port, and wait until it
