@@ -28,6 +28,7 @@ type Query struct {
 
 	constructions []*construction
 	statics       []*static
+	coercions     []xpath3.FunctionTest
 	formatters    map[*module]map[xpath3.QualifiedName]xpath3.FunctionItem
 
 	// plain says that an evaluation without variables needs nothing that another query's worker does not have.
@@ -58,6 +59,7 @@ func Compile(source string, options Options) (*Query, error) {
 	if err != nil {
 		return nil, o.asError(err)
 	}
+	c.prefixes = c.prefixes || c.names && c.generals // an untyped value is cast to the type of the other side
 	if q.program, err = xpath3.NewCompiler().CompileExpr(tree); err != nil {
 		return nil, o.asError(err)
 	}
@@ -67,7 +69,7 @@ func Compile(source string, options Options) (*Query, error) {
 	q.functions = c.functionTable()
 	q.namespaces = c.namespaceTable()
 	q.uses = c.usage()
-	q.constructions, q.statics, q.formatters = c.constructions, c.statics, c.formatters
+	q.constructions, q.statics, q.formatters, q.coercions = c.constructions, c.statics, c.formatters, c.coercions
 	q.plain = !c.prefixes && !c.lookups && len(c.externals) == 0 && len(c.user) == 0 && m.plain()
 	q.reads = sync.OnceValue(func() Paths { return analyse(q) })
 	q.tracer = sync.OnceValue(q.compileTracer)
@@ -112,6 +114,8 @@ type compiler struct {
 	// reserved are the variables that helium sets in a catch: they have fixed names.
 	clocked   bool
 	lookups   bool // the query can look functions up by name
+	names     bool // the query can make values of xs:QName, and compares
+	generals  bool
 	prefixes  bool // the query can expand prefixes at run time
 	externals map[xpath3.QualifiedName]int
 	traced    bool
@@ -128,6 +132,7 @@ type compiler struct {
 	hiddenPrefixes map[string]string
 	constructions  []*construction
 	statics        []*static
+	coercions      []xpath3.FunctionTest
 	formatters     map[*module]map[xpath3.QualifiedName]xpath3.FunctionItem
 }
 

@@ -31,7 +31,7 @@ func construct(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	if err := b.construct(nodeCost); err != nil {
 		return nil, err
 	}
-	b.built = true
+	b.built, b.base = true, k.base
 	if k.computed {
 		if err := m.computedName(); err != nil {
 			return nil, err
@@ -55,12 +55,19 @@ func construct(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	return xpath3.ItemSlice{xpath3.NodeItem{Node: node}}, nil
 }
 
-// scratch is the document that owns what an evaluation constructs.
+// scratch is the document that owns what an evaluation constructs in the modules with a base URI.
 func (b *budget) scratch() *helium.Document {
+	if b.owner == nil || b.owner.URL() != b.base {
+		b.owner = b.owners[b.base]
+	}
 	if b.owner == nil {
 		b.owner = helium.NewDefaultDocument()
 		b.owner.SetProperties(helium.DocInternal)
-		b.owner.SetURL(b.query.module.baseURI)
+		b.owner.SetURL(b.base)
+		if b.owners == nil {
+			b.owners = make(map[string]*helium.Document, 1)
+		}
+		b.owners[b.base] = b.owner
 	}
 	return b.owner
 }
@@ -74,7 +81,8 @@ type maker struct {
 	parent helium.MutableNode // the element or document that is made
 	self   *helium.Element
 	text   strings.Builder
-	filled bool // the element has children
+	filled bool            // the element has children
+	named  map[string]bool // prefixes of namespace nodes in the content
 }
 
 // next takes the next argument.
@@ -484,6 +492,9 @@ func (m *maker) addNode(n helium.Node, fresh bool) error {
 		return nil
 	}
 	c := &copier{budget: m.budget, preserve: m.plan.static.module.preserve, inherit: m.plan.static.module.inherit}
+	if m.plan.static.module.keepTypes {
+		c.types = m.worker.types
+	}
 	copied, err := c.element(e, true)
 	if err != nil {
 		return err
@@ -537,10 +548,34 @@ func (m *maker) addNamespace(n *helium.NamespaceNodeWrapper) error {
 	}
 	for _, ns := range m.self.Namespaces() {
 		if ns.Prefix() == prefix && ns.URI() != uri {
+			if m.plan.computed && m.rename(prefix) {
+				break
+			}
 			return xpathError("XQDY0102", "the prefix %q stands for two namespaces", prefix)
 		}
 	}
+	if m.named == nil {
+		m.named = make(map[string]bool)
+	}
+	m.named[prefix] = true
 	return declare(m.self, prefix, uri)
+}
+
+// rename gives a computed element another prefix, if it is only by its name that it has this one.
+func (m *maker) rename(prefix string) bool {
+	own := m.self.Namespace()
+	if own == nil || own.Prefix() != prefix || prefix == "" || m.named[prefix] {
+		return false
+	}
+	m.self.RemoveNamespaceByPrefix(prefix)
+	m.self.SetNamespace(nil)
+	free := ""
+	for i := 0; free == ""; i++ {
+		if p := "ns" + strconv.Itoa(i); p != prefix && m.prefixFree(p, own.URI()) {
+			free = p
+		}
+	}
+	return setName(m.self, free, own.URI()) == nil
 }
 
 // settle fits an element into its new parent: declarations that the parent has are dropped, and elements in no
@@ -616,7 +651,7 @@ func (m *maker) undeclare(e *helium.Element) {
 func (m *maker) document() (helium.Node, error) {
 	d := helium.NewDefaultDocument()
 	d.SetProperties(helium.DocInternal)
-	d.SetURL(m.query.module.baseURI)
+	d.SetURL(m.base)
 	m.parent = d
 	return d, m.content()
 }

@@ -6,6 +6,7 @@ import "github.com/lestrrat-go/helium"
 type copier struct {
 	*budget
 	preserve, inherit bool
+	types             map[helium.Node]string // of the nodes, if the copies keep them
 }
 
 // element copies an element with everything in it. The root of a copy gets all namespaces that are in its scope.
@@ -48,6 +49,9 @@ func (c *copier) element(e *helium.Element, root bool) (*helium.Element, error) 
 		appendTo(copied, made)
 	}
 	c.own(copied)
+	if kind, typed := c.types[e]; typed {
+		c.types[copied] = kind
+	}
 	return copied, nil
 }
 

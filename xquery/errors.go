@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -42,6 +43,7 @@ const (
 	codeNamespaceAxis    = "XQST0134"
 	codeReference        = "XQST0090"
 	codeExternal         = "FOER0000"
+	codeVisibility       = "XQST0125"
 	codeOverflow         = "FOAR0002"
 	namespaceXMLNS       = "http://www.w3.org/2000/xmlns/"
 	namespaceXML         = "http://www.w3.org/XML/1998/namespace"
@@ -249,8 +251,31 @@ func classify(err error) (code, message string) {
 func refine(code, message string) string {
 	switch code {
 	case codeType:
+		if strings.HasSuffix(message, " to xs:error") {
+			return "FORG0001" // nothing is in the type
+		}
 		if strings.Contains(message, "cannot cast string to xs:QName") || strings.Contains(message, "xs:untypedAtomic to xs:QName") {
 			return "XPTY0117"
+		}
+	case codeOverflow:
+		if strings.Contains(message, "by zero duration") {
+			return "FOAR0001"
+		}
+	case codeCastTarget:
+		if strings.HasPrefix(message, "cannot cast to abstract type xs:NOTATION") {
+			return "XPTY0117" // at run time, of an untyped value for a parameter
+		}
+	case "FOAY0001":
+		if negativeLength(message) {
+			return "FOAY0002"
+		}
+	case "FOFD1350":
+		if unknownComponent.MatchString(message) {
+			return "FOFD1340"
+		}
+	case "FOJS0001":
+		if strings.HasPrefix(message, "fallback cannot be used with escape") {
+			return "FOJS0005"
 		}
 	case "FOJS0005":
 		if strings.Contains(message, "must be") || strings.Contains(message, "must have") {
@@ -265,6 +290,22 @@ func refine(code, message string) string {
 		}
 	}
 	return code
+}
+
+var (
+	subarray         = regexp.MustCompile(`^array subarray\((\d+), -\d+\) out of bounds \(size (\d+)\)`)
+	unknownComponent = regexp.MustCompile(`^component \[[^YMDdFWwHhPmsfZzCE]\]`)
+)
+
+// negativeLength reports whether a part of an array was asked for that begins in the array, but has a negative length.
+func negativeLength(message string) bool {
+	m := subarray.FindStringSubmatch(message)
+	if m == nil {
+		return false
+	}
+	start, err := strconv.Atoi(m[1])
+	size, err2 := strconv.Atoi(m[2])
+	return err == nil && err2 == nil && start >= 1 && start <= size+1
 }
 
 // farDate and farDuration are the messages about values that are right, but out of helium's range.

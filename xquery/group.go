@@ -78,7 +78,7 @@ func collationKeys(spec string) ([]func(string) string, error) {
 func bucket(t *tuple, collations []func(string) string) string {
 	var b strings.Builder
 	for i, k := range t.keys {
-		switch text, isText := k.Value.(string); {
+		switch text, isText := textOfAtom(k); {
 		case t.absent[i]:
 			b.WriteByte('0')
 		case isText:
@@ -95,6 +95,14 @@ func bucket(t *tuple, collations []func(string) string) string {
 		}
 	}
 	return b.String()
+}
+
+// textOfAtom is the text of a value that is compared as a text.
+func textOfAtom(a xpath3.AtomicValue) (string, bool) {
+	text, ok := a.Value.(string)
+	ok = ok && (a.TypeName == xpath3.TypeString || a.TypeName == xpath3.TypeUntypedAtomic || a.TypeName == xpath3.TypeAnyURI ||
+		xpath3.BuiltinIsSubtypeOf(a.TypeName, xpath3.TypeString))
+	return text, ok
 }
 
 func findGroup(b *budget, groups []*tuple, t *tuple, collations []func(string) string) (*tuple, error) {
@@ -125,9 +133,9 @@ func sameAtoms(x, y xpath3.AtomicValue, collation func(string) string) bool {
 	if x.IsNumeric() && y.IsNumeric() && x.IsNaN() && y.IsNaN() {
 		return true
 	}
-	tx, okx := x.Value.(string)
-	ty, oky := y.Value.(string)
-	if okx && oky && x.TypeName != xpath3.TypeHexBinary && y.TypeName != xpath3.TypeHexBinary {
+	tx, okx := textOfAtom(x)
+	ty, oky := textOfAtom(y)
+	if okx && oky {
 		return collation(tx) == collation(ty)
 	}
 	same, err := xpath3.ValueCompareWithImplicitTimezone(xpath3.TokenEq, x, y, timezone)

@@ -16,6 +16,8 @@ import (
 const (
 	hookConcat   = "\x01concat"   // the strings of its arguments, in one
 	hookRange    = "\x01range"    // "to"
+	hookLong     = "\x01long"     // "to" of any length: see longRange
+	hookCut      = "\x01cut"      // fn:subsequence of that
 	hookNumber   = "\x01number"   // its argument, unless that is a number of too many digits
 	hookDigits   = "\x01digits"   // its argument, unless that is too long to be parsed as a number
 	hookFunction = "\x01function" // its argument, a function item that counts its calls
@@ -55,6 +57,14 @@ const (
 	hookHasFocus   = "\x01hasfocus"   // whether there is one
 	hookContext    = "\x01context"    // its argument, which becomes the context item of the query
 	hookErrorValue = "\x01errorvalue" // the object of the error that a catch caught: code, description
+
+	hookJSON      = "\x01json"      // the text of a resource
+	hookDivisor   = "\x01divisor"   // its argument, unless that is zero
+	hookSummand   = "\x01summand"   // its argument, unless that is an xs:duration
+	hookPlace     = "\x01place"     // the name of a timezone, or nothing if its argument is none
+	hookCoerce    = "\x01coerce"    // functions as functions of a type: index of the type, functions
+	hookElse      = "\x01else"      // its first argument, or if that is empty the second
+	hookPredicate = "\x01predicate" // its argument, a function whose results become xs:boolean
 
 	hookConvert  = "\x01convert"  // its second argument, cast to the type if it is untyped
 	hookChoose   = "\x01choose"   // items by their positions: see positions.go
@@ -115,6 +125,8 @@ var hooks = func() map[string]xpath3.Function {
 	table := map[string]xpath3.Function{
 		hookConcat:   &hook{0, -1, concat},
 		hookRange:    &hook{2, 2, boundedRange},
+		hookLong:     &hook{2, 2, rangeOf},
+		hookCut:      &hook{2, 3, cutRange},
 		hookNumber:   &hook{1, 1, boundedNumber},
 		hookDigits:   &hook{1, 1, boundedDigits},
 		hookFunction: &countedFunctions{},
@@ -153,6 +165,14 @@ var hooks = func() map[string]xpath3.Function {
 		hookHasFocus:   &hook{0, 0, hasFocus},
 		hookContext:    &hook{1, 1, setContext},
 		hookErrorValue: &hook{2, 2, errorValue},
+
+		hookJSON:      &hook{1, 1, readJSON},
+		hookDivisor:   &hook{1, 1, divisor},
+		hookSummand:   &hook{1, 1, summand},
+		hookPlace:     &hook{1, 1, timezonePlace},
+		hookCoerce:    &hook{2, 2, coerceFunctions},
+		hookElse:      &hook{2, 2, orElse},
+		hookPredicate: &hook{1, 1, predicate},
 
 		hookConvert:  &hook{2, 2, convertUntyped},
 		hookChoose:   &hook{2, -1, choose},
@@ -221,64 +241,6 @@ func concatOperand(s xpath3.Sequence) (string, error) {
 		return "", typeError("expected at most one item to concatenate, but there are %d", len(atoms))
 	}
 	return xpath3.AtomicToString(atoms[0])
-}
-
-func boundedRange(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
-	start, ok, err := rangeBound(args[0])
-	if err != nil || !ok {
-		return nil, err
-	}
-	end, ok, err := rangeBound(args[1])
-	if err != nil || !ok {
-		return nil, err
-	}
-	if start.Cmp(end) > 0 {
-		return nil, nil
-	}
-	size := new(big.Int).Sub(end, start)
-	if !size.IsInt64() || size.Int64() >= int64(b.left()) {
-		return nil, b.exceeded("a range of more items than steps are left")
-	}
-	if !start.IsInt64() || !end.IsInt64() {
-		return bigRange(b, start, int(size.Int64())+1)
-	}
-	return xpath3.NewRangeSequence(start.Int64(), end.Int64()), nil
-}
-
-func bigRange(b *budget, start *big.Int, count int) (xpath3.Sequence, error) {
-	items := make(xpath3.ItemSlice, 0, min(count, 1024))
-	for i := range count {
-		if err := b.Err(); err != nil {
-			return nil, err
-		}
-		n := new(big.Int).Add(start, big.NewInt(int64(i)))
-		items = append(items, xpath3.AtomicValue{TypeName: xpath3.TypeInteger, Value: n})
-	}
-	return items, nil
-}
-
-// rangeBound is an operand of "to" converted to xs:integer?.
-func rangeBound(s xpath3.Sequence) (*big.Int, bool, error) {
-	atoms, err := atMost(s, 1)
-	if err != nil {
-		return nil, false, err
-	}
-	if len(atoms) == 0 {
-		return nil, false, nil
-	}
-	a := atoms[0]
-	if a.TypeName == xpath3.TypeUntypedAtomic {
-		if len(a.StringVal()) > maxDigits {
-			return nil, false, xpathError(codeOverflow, "the number has too many digits")
-		}
-		if a, err = xpath3.CastAtomic(a, xpath3.TypeInteger); err != nil {
-			return nil, false, err
-		}
-	}
-	if !xpath3.BuiltinIsSubtypeOf(a.TypeName, xpath3.TypeInteger) {
-		return nil, false, typeError("the operands of \"to\" must be integers, not %s", a.TypeName)
-	}
-	return a.BigInt(), true, nil
 }
 
 // atMost atomizes a sequence that may have this many items.
@@ -411,24 +373,68 @@ func convertUntyped(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) 
 	if s == nil || s.Len() != 1 {
 		return s, nil
 	}
-	if a, ok := s.Get(0).(xpath3.AtomicValue); ok && a.TypeName != xpath3.TypeUntypedAtomic {
-		return s, nil
-	}
 	a, err := xpath3.AtomizeItem(s.Get(0))
-	if err != nil || a.TypeName != xpath3.TypeUntypedAtomic {
+	if err != nil {
 		return s, nil // the function itself reports what is wrong
-	}
-	if len(a.StringVal()) > maxDigits {
-		return nil, xpathError(codeOverflow, "the text is too long to be read as such a value")
 	}
 	target, err := concatOperand(args[0])
 	if err != nil {
 		return nil, err
 	}
+	switch {
+	case a.TypeName != xpath3.TypeUntypedAtomic:
+		if !xpath3.BuiltinIsSubtypeOf(a.TypeName, target) {
+			return nil, typeError("expected a value of type %s, not %s", target, a.TypeName)
+		}
+		return s, nil
+	case target == xpath3.TypeQName:
+		return nil, xpathError("XPTY0117", "an untyped value cannot become a name")
+	case len(a.StringVal()) > maxDigits:
+		return nil, xpathError(codeOverflow, "the text is too long to be read as such a value")
+	}
 	if a, err = xpath3.CastAtomic(a, target); err != nil {
 		return nil, err
 	}
 	return xpath3.ItemSlice{a}, nil
+}
+
+// one is the only item of a sequence, if it is an atomic value.
+func one(s xpath3.Sequence) xpath3.AtomicValue {
+	if s == nil || s.Len() != 1 {
+		return xpath3.AtomicValue{}
+	}
+	a, _ := s.Get(0).(xpath3.AtomicValue)
+	return a
+}
+
+func divisor(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if a := one(args[0]); a.Value != nil && a.IsNumeric() && a.ToFloat64() == 0 {
+		return nil, xpathError("FOAR0001", "division by zero")
+	}
+	return args[0], nil
+}
+
+func summand(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if one(args[0]).TypeName == xpath3.TypeDuration {
+		return nil, typeError("an xs:duration cannot be added: it needs days and times, or years and months, alone")
+	}
+	return args[0], nil
+}
+
+func orElse(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if args[0] != nil && args[0].Len() > 0 {
+		return args[0], nil
+	}
+	return args[1], nil
+}
+
+// timezonePlace leaves out a place that is no name of a timezone, which fn:format-date and its like then do not regard.
+func timezonePlace(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	place, err := optionalString(args[0])
+	if err != nil || !strings.Contains(place, "/") {
+		return nil, err
+	}
+	return args[0], nil
 }
 
 // pure fails when the result of a path has nodes and other items.
@@ -464,44 +470,4 @@ func leavePlace(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	a, _ := args[0].Get(0).(xpath3.AtomicValue)
 	b.places = b.places[:a.BigInt().Int64()]
 	return args[1], nil
-}
-
-// countedFunctions wraps function items, so that recursion through them is bounded and their results are counted.
-type countedFunctions struct{}
-
-func (*countedFunctions) MinArity() int { return 1 }
-func (*countedFunctions) MaxArity() int { return 1 }
-
-func (*countedFunctions) Call(_ context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
-	if args[0] == nil || args[0].Len() != 1 {
-		return args[0], nil
-	}
-	f, ok := args[0].Get(0).(xpath3.FunctionItem)
-	if !ok {
-		return args[0], nil
-	}
-	return xpath3.ItemSlice{countFunction(f)}, nil
-}
-
-func countFunction(f xpath3.FunctionItem) xpath3.FunctionItem {
-	invoke := f.Invoke
-	f.Invoke = func(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
-		b := budgetOf(ctx)
-		if b == nil {
-			return nil, errOutside
-		}
-		if err := b.Err(); err != nil {
-			return nil, err
-		}
-		if b.depth++; b.depth > b.limits.Depth {
-			return nil, b.exceeded("functions call each other more than %d deep", b.limits.Depth)
-		}
-		defer func() { b.depth-- }()
-		result, err := invoke(b.within(ctx), args)
-		if err != nil {
-			return nil, err
-		}
-		return result, b.charge(result)
-	}
-	return f
 }

@@ -36,7 +36,7 @@ var languageQueries = []struct{ query, want string }{
 	{`for sliding window $w in 1 to 4 start at $s when true() only end at $e when $e - $s = 1 return sum($w)`, `3 5 7`},
 	{`try { error(xs:QName("local:e"), "m", 7) } catch local:e { $err:value, $err:description }`, `7 m`},
 	{`(# local:p #) { 1 }`, `1`},
-	{`let $f := %private function($x) { $x } return $f(1)`, `1`},
+	{`declare namespace a = "urn:a"; let $f := %a:note(1) function($x) { $x } return $f(1)`, `1`},
 	{`declare decimal-format local:f decimal-separator = "," grouping-separator = "."; format-number(1.5, "0,0", "local:f")`, `1,5`},
 	{`declare base-uri "http://example.org/a"; base-uri(<a/>)`, `http://example.org/a`},
 }

@@ -61,7 +61,9 @@ type budget struct {
 	focus   xpath3.Item // the context item of the query
 	defined []xpath3.FunctionItem
 	values  []globalValue
-	owner   *helium.Document // of the constructed nodes
+	owner   *helium.Document // of the constructed nodes with the base URI base
+	owners  map[string]*helium.Document
+	base    string
 	raised  *raisedError
 	input   *Input
 	read    map[string]*Document // by fn:doc

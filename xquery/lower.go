@@ -164,6 +164,7 @@ func (c *compiler) operation(o *operation) xpath3.Expr {
 		return xpath3.SimpleMapExpr{Left: countedItems(left, right), Right: right}
 	}
 	if isGeneral(o.op) {
+		c.generals = true
 		return xpath3.BinaryExpr{Op: o.op, Left: c.compared(o.operands[0]), Right: c.compared(o.operands[1])}
 	}
 	left, right := c.expr(o.operands[0]), c.expr(o.operands[1])
@@ -178,6 +179,7 @@ func (c *compiler) operation(o *operation) xpath3.Expr {
 	case xpath3.TokenIntersect, xpath3.TokenExcept:
 		return xpath3.IntersectExceptExpr{Op: o.op, Left: left, Right: right}
 	case xpath3.TokenPlus, xpath3.TokenMinus, xpath3.TokenStar, xpath3.TokenDiv, xpath3.TokenIdiv, xpath3.TokenMod:
+		left, right = c.operands(o.op, left, right)
 		e := xpath3.BinaryExpr{Op: o.op, Left: left, Right: right}
 		if smallNumber(left) || smallNumber(right) || c.doubles(o.operands[0]) || c.doubles(o.operands[1]) {
 			return e
@@ -185,6 +187,29 @@ func (c *compiler) operation(o *operation) xpath3.Expr {
 		return hookCall(hookNumber, e)
 	}
 	return xpath3.BinaryExpr{Op: o.op, Left: left, Right: right}
+}
+
+// operands guards the operands of an arithmetic operator against what helium takes: it adds an xs:duration to a date,
+// and looks at an infinite dividend before it looks for a divisor of zero.
+func (c *compiler) operands(op xpath3.TokenType, left, right xpath3.Expr) (xpath3.Expr, xpath3.Expr) {
+	switch op {
+	case xpath3.TokenPlus, xpath3.TokenMinus:
+		if c.module.durations {
+			return notDuration(left), notDuration(right)
+		}
+	case xpath3.TokenIdiv:
+		if _, ok := right.(xpath3.LiteralExpr); !ok {
+			return left, hookCall(hookDivisor, right)
+		}
+	}
+	return left, right
+}
+
+func notDuration(e xpath3.Expr) xpath3.Expr {
+	if _, ok := e.(xpath3.LiteralExpr); ok {
+		return e
+	}
+	return hookCall(hookSummand, e)
 }
 
 func isGeneral(op xpath3.TokenType) bool {
@@ -318,19 +343,6 @@ func (c *compiler) mapOf(e *mapOf) xpath3.Expr {
 		m.Pairs[i] = xpath3.MapConstructorPair{Key: c.expr(e.keys[i]), Value: c.expr(e.values[i])}
 	}
 	return m
-}
-
-// inlineFunction compiles a function item. Its variables are those in scope plus its parameters.
-func (c *compiler) inlineFunction(e *inlineFunction) xpath3.Expr {
-	f := xpath3.InlineFunctionExpr{ReturnType: e.returns, Params: make([]xpath3.FunctionParam, len(e.params))}
-	mark := len(c.scope)
-	for i, p := range e.params {
-		f.Params[i] = xpath3.FunctionParam{Name: c.bind(p.name), TypeHint: p.kind}
-		c.known(isDouble(p.kind))
-	}
-	f.Body = c.expr(e.body)
-	c.scope = c.scope[:mark]
-	return hookCall(hookFunction, f)
 }
 
 var deep = xpath3.Step{Axis: xpath3.AxisDescendantOrSelf, NodeTest: xpath3.TypeTest{Kind: xpath3.NodeKindNode}}

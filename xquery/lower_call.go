@@ -15,6 +15,12 @@ func (c *compiler) call(e *call) xpath3.Expr {
 		return edited
 	}
 	args := c.exprs(e.args)
+	if e.name.uri == xpath3.NSFn && len(args) > 0 {
+		switch e.name.local {
+		case "count", "exists", "empty", "codepoints-to-string", "subsequence":
+			args[0] = longRangeOf(args[0])
+		}
+	}
 	if e.name.uri == xpath3.NSXS {
 		if local == "QName" && len(args) == 1 && e.args[0] != nil {
 			return c.qname(e.static, args[0], hookQName, true)
@@ -23,7 +29,24 @@ func (c *compiler) call(e *call) xpath3.Expr {
 			args[0] = digits(e.name.local, args[0])
 		}
 	}
+	c.collate(e, args)
+	if array := e.name.uri == xpath3.NSArray; (array || e.name.uri == xpath3.NSFn) && len(args) > 0 {
+		if (local == "filter" || strings.HasSuffix(local, "}filter")) && len(args) == 2 && e.args[1] != nil {
+			args[1] = hookCall(hookPredicate, args[1])
+		}
+	}
+	if e.name.uri == xpath3.NSFn || e.name.uri == xpath3.NSArray {
+		args = c.defaultCollation(e, args)
+	}
 	if e.name.uri == xpath3.NSFn {
+		switch {
+		case e.name.local == "static-base-uri":
+			return c.staticBase()
+		case e.name.local == "json-doc" && !slices.Contains(e.args, nil):
+			return jsonDocument(args)
+		case e.name.local == "function-lookup" && !slices.Contains(e.args, nil):
+			return hookCall(hookFunction, xpath3.FunctionCall{Prefix: prefix, Name: local, Args: args}, contextOrNothing)
+		}
 		args = adapt(e, args)
 		if e.name.local == "format-number" && !slices.Contains(e.args, nil) {
 			return c.formatCall(e.static, args)
@@ -48,6 +71,69 @@ func (c *compiler) formatCall(s *static, args []xpath3.Expr) xpath3.Expr {
 	return hookCall(hookFormat, append([]xpath3.Expr{integerOf(len(c.statics) - 1)}, args...)...)
 }
 
+// jsonDocument is fn:json-doc by its definition: fn:parse-json of fn:unparsed-text. So its fallback is a function of the
+// query, like that of fn:parse-json.
+func jsonDocument(args []xpath3.Expr) xpath3.Expr {
+	text := hookCall(hookJSON, args[0])
+	if len(args) == 1 {
+		return xpath3.FunctionCall{Name: "parse-json", Args: []xpath3.Expr{text}}
+	}
+	return xpath3.FunctionCall{Name: "Q{" + xpath3.NSFn + "}parse-json", Args: []xpath3.Expr{hookCall(hookTree, text), args[1]}}
+}
+
+// staticBase is fn:static-base-uri in the module that is compiled.
+func (c *compiler) staticBase() xpath3.Expr {
+	base := c.current.baseURI
+	if base == "" {
+		return empty
+	}
+	uri := xpath3.AtomicTypeName{Prefix: "xs", Name: "anyURI"}
+	return xpath3.CastExpr{Expr: xpath3.LiteralExpr{Value: base}, Type: uri}
+}
+
+// collationArgument is the number of arguments with which the last one of a function is a collation.
+var collationArgument = map[string]int{
+	"compare": 3, "contains": 3, "starts-with": 3, "ends-with": 3, "substring-before": 3, "substring-after": 3,
+	"contains-token": 3, "index-of": 3, "distinct-values": 2, "deep-equal": 3, "max": 2, "min": 2, "collation-key": 2,
+	"sort": 2,
+}
+
+// collate resolves a relative URI of a collation, if it is written out.
+func (c *compiler) collate(e *call, args []xpath3.Expr) {
+	if e.name.uri != xpath3.NSFn || len(args) == 0 || collationArgument[e.name.local] != len(args) {
+		return
+	}
+	if l, ok := e.args[len(args)-1].(*literal); ok {
+		if uri, ok := l.value.(string); ok && !hasScheme(uri) {
+			args[len(args)-1] = xpath3.LiteralExpr{Value: c.current.absolute(uri)}
+		}
+	}
+}
+
+// defaultCollation gives fn:sort and array:sort the default collation, which helium does not.
+func (c *compiler) defaultCollation(e *call, args []xpath3.Expr) []xpath3.Expr {
+	if e.name.local != "sort" || c.current.collation == codepointCollation || slices.Contains(e.args, nil) {
+		return args
+	}
+	uri := xpath3.LiteralExpr{Value: c.current.collation}
+	if len(args) == 1 {
+		return append(args, uri)
+	}
+	args[1] = hookCall(hookElse, args[1], uri)
+	return args
+}
+
+// longRangeOf is an argument of a function that does not need all items of it at once: a range of any length, if it is one.
+func longRangeOf(e xpath3.Expr) xpath3.Expr {
+	switch call, _ := e.(xpath3.FunctionCall); {
+	case call.Name == hookRange:
+		return hookCall(hookLong, call.Args...)
+	case call.Prefix == "" && call.Name == "subsequence":
+		return hookCall(hookCut, call.Args...)
+	}
+	return e
+}
+
 // adapt gives standard functions the arguments that their guards need.
 func adapt(e *call, args []xpath3.Expr) []xpath3.Expr {
 	switch local := e.name.local; {
@@ -58,6 +144,9 @@ func adapt(e *call, args []xpath3.Expr) []xpath3.Expr {
 	case len(args) > 0 && e.args[0] != nil:
 		if target := temporal(local); target != "" {
 			args[0] = hookCall(hookConvert, xpath3.LiteralExpr{Value: target}, args[0])
+			if len(args) == 5 && e.args[4] != nil {
+				args[4] = hookCall(hookPlace, args[4])
+			}
 		}
 	}
 	return args
@@ -65,7 +154,7 @@ func adapt(e *call, args []xpath3.Expr) []xpath3.Expr {
 
 // temporal is the type of the first parameter of a function on dates, times or durations, or nothing.
 func temporal(local string) string {
-	for _, suffix := range [...]string{"dateTime", "date", "time", "duration"} {
+	for _, suffix := range [...]string{"dateTime", "date", "time", "duration", "QName"} {
 		if strings.HasSuffix(local, "-from-"+suffix) || local == "format-"+suffix || local == "adjust-"+suffix+"-to-timezone" {
 			return "xs:" + suffix
 		}
@@ -103,7 +192,21 @@ func (c *compiler) functionRef(e *functionRef) xpath3.Expr {
 		// The guarded function does not see the focus of the reference, the one under its qualified name does.
 		prefix, local = "", "Q{"+xpath3.NSFn+"}"+local
 	}
-	return hookCall(hookFunction, xpath3.NamedFunctionRef{Prefix: prefix, Name: local, Arity: e.arity})
+	ref := xpath3.NamedFunctionRef{Prefix: prefix, Name: local, Arity: e.arity}
+	if e.name.uri == xpath3.NSFn && e.arity == 0 {
+		if e.name.local == "static-base-uri" && c.current != c.module {
+			return hookCall(hookFunction, xpath3.InlineFunctionExpr{Body: c.staticBase()})
+		}
+		if implicit[e.name.local] || focused[e.name.local] {
+			return hookCall(hookFunction, ref, contextOrNothing)
+		}
+	}
+	return hookCall(hookFunction, ref)
+}
+
+// contextOrNothing is the context item, if there is one.
+var contextOrNothing = xpath3.TryCatchExpr{
+	Try: xpath3.ContextItemExpr{}, Catches: []xpath3.CatchClause{{Expr: empty}},
 }
 
 // function resolves a function that takes so many arguments to helium's name for it.
@@ -119,13 +222,13 @@ func (c *compiler) function(at offset, n name, arity int) (prefix, local string)
 	if d := c.userCall(n, arity); d != nil {
 		return c.hiddenPrefix(n.uri), n.local
 	}
-	if !xpath3.StandardFunctionAcceptsArity(n.uri, n.local, arity) {
+	if !accepts(n, arity) {
 		panic(c.noFunction(at, n, arity))
 	}
 	switch n.uri {
 	case xpath3.NSFn:
 		c.note(n.local, arity)
-		if g, ok := hooks[n.local].(*guard); ok && (arity > g.MaxArity() || c.module.contextual(n.local)) {
+		if g, ok := hooks[n.local]; ok && (arity > g.MaxArity() && g.MaxArity() >= 0 || c.module.contextual(n.local)) {
 			return "", "Q{" + xpath3.NSFn + "}" + n.local
 		}
 		return "", n.local
@@ -141,6 +244,14 @@ func (c *compiler) function(at offset, n name, arity int) (prefix, local string)
 	return "", "Q{" + n.uri + "}" + n.local
 }
 
+// accepts says whether a standard function takes so many arguments.
+func accepts(n name, arity int) bool {
+	if n.uri == xpath3.NSFn && strings.HasPrefix(n.local, "format-") && temporal(n.local) != "" && arity != 2 && arity != 5 {
+		return false
+	}
+	return xpath3.StandardFunctionAcceptsArity(n.uri, n.local, arity)
+}
+
 // note remembers what a function needs at run time.
 func (c *compiler) note(local string, arity int) {
 	switch local {
@@ -148,6 +259,8 @@ func (c *compiler) note(local string, arity int) {
 		c.clocked = true
 	case "random-number-generator":
 		c.clocked = c.clocked || arity == 0
+	case "node-name", "QName", "resolve-QName", "function-name":
+		c.names = true
 	case "format-number":
 		c.prefixes = c.prefixes || arity == 3
 	case "function-lookup":
@@ -164,7 +277,7 @@ func (c *compiler) external(n name, arity int) *Function {
 			continue
 		}
 		if f.Namespace == n.uri || f.Namespace == "" && n.prefix == "" && n.uri == xpath3.NSFn &&
-			!xpath3.StandardFunctionAcceptsArity(n.uri, n.local, arity) {
+			!accepts(n, arity) {
 			return f
 		}
 	}
@@ -188,7 +301,7 @@ func (c *compiler) noFunction(at offset, n name, arity int) *failure {
 func (c *compiler) arities(n name) []string {
 	var all []string
 	for i := range maxListedArity {
-		if c.external(n, i) != nil || c.userCall(n, i) != nil || xpath3.StandardFunctionAcceptsArity(n.uri, n.local, i) {
+		if c.external(n, i) != nil || c.userCall(n, i) != nil || accepts(n, i) {
 			all = append(all, fmt.Sprint(i))
 		}
 	}

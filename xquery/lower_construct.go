@@ -17,6 +17,7 @@ type construction struct {
 	attributes []attributePlan
 	pieces     []piece
 	static     *static
+	base       string // the base URI of the module
 }
 
 // attributePlan is an attribute of a direct element.
@@ -34,7 +35,7 @@ type piece struct {
 
 // construct compiles a constructor into a call of the hook of constructors.
 func (c *compiler) construct(e *constructor) xpath3.Expr {
-	k := &construction{is: e.is, name: e.name, direct: e.direct, static: e.static}
+	k := &construction{is: e.is, name: e.name, direct: e.direct, static: e.static, base: c.current.baseURI}
 	index := len(c.constructions)
 	c.constructions = append(c.constructions, k)
 	args := []xpath3.Expr{integerOf(index)}

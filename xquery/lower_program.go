@@ -126,7 +126,7 @@ func (c *compiler) userFunction(d *declared) xpath3.Expr {
 		f.Params[i] = xpath3.FunctionParam{Name: c.bind(p.name)}
 		c.known(isDouble(p.kind))
 	}
-	f.Body = c.expr(d.body)
+	f.Body = c.functionBody(&d.inlineFunction, f.Params, c.expr(d.body))
 	if isDouble(d.returns) && d.returns.Occurrence == xpath3.OccurrenceZeroOrMore && c.doubles(d.body) {
 		f.ReturnType = nil // nothing to convert
 	}
@@ -294,7 +294,7 @@ func (f *userFunction) types() []xpath3.SequenceType {
 		if types == nil {
 			types = slices.Repeat([]xpath3.SequenceType{anyItems}, len(f.params))
 		}
-		types[i] = *p.kind
+		types[i] = *anyFunctionFor(p.kind)
 	}
 	return types
 }

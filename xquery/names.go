@@ -48,6 +48,9 @@ func (p *parser) prefixes() []string {
 
 // resolve is the expanded name of a name token; unprefixed names are in the given namespace.
 func (p *parser) resolve(t token, unprefixed string) name {
+	if t.value == "duration" {
+		p.program.durations = true
+	}
 	switch t.kind {
 	case tokenName:
 		return name{uri: unprefixed, local: t.value}

@@ -282,6 +282,9 @@ func (p *parser) annotations(duplicate string) (private bool) {
 		n := p.resolve(p.take(), namespaceXQuery)
 		switch {
 		case n.uri == namespaceXQuery && (n.local == "private" || n.local == "public"):
+			if duplicate == codeVisibility {
+				panic(fail(codeVisibility, t.start, "an inline function has no visibility"))
+			}
 			if visible++; visible > 1 && duplicate != "" {
 				panic(fail(duplicate, t.start, "the visibility is declared twice"))
 			}

@@ -1,6 +1,7 @@
 package xquery
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 
@@ -18,8 +19,11 @@ type Module struct {
 type program struct {
 	origin  *origin
 	options *Options
-	loaded  map[string][]*module // library modules by namespace
+	loaded  map[string][]*module // library modules by namespace and locations
+	sources map[Module]*module   // library modules by their sources: one that is found in two ways is one
 	order   []*module            // in the order of their ends: what a module imports comes before it
+	// durations says that something is called "duration", which may be xs:duration.
+	durations bool
 }
 
 // maxModules bounds the library modules of a query.
@@ -39,7 +43,7 @@ func parse(o *origin, options *Options) (m *module, err error) {
 	g := &program{origin: o, options: options}
 	p := g.parser(0, "")
 	m = p.mainModule()
-	m.libraries = g.order
+	m.libraries, m.durations = g.order, g.durations
 	return m, nil
 }
 
@@ -61,7 +65,8 @@ func (g *program) parser(start int, uri string) *parser {
 
 // load reads the library modules of a namespace.
 func (g *program) load(uri string, locations []string, at int) []*module {
-	if all, ok := g.loaded[uri]; ok {
+	key := uri + "\x00" + strings.Join(locations, "\x00")
+	if all, ok := g.loaded[key]; ok {
 		return all
 	}
 	if g.options.Modules == nil {
@@ -74,21 +79,25 @@ func (g *program) load(uri string, locations []string, at int) []*module {
 		panic(f)
 	}
 	if g.loaded == nil {
-		g.loaded = make(map[string][]*module)
+		g.loaded, g.sources = make(map[string][]*module), make(map[Module]*module)
 	}
-	g.loaded[uri] = []*module{}
+	g.loaded[key] = []*module{}
 	for _, s := range sources {
+		if known := g.sources[s]; known != nil {
+			g.loaded[key] = append(g.loaded[key], known)
+			continue
+		}
 		if len(g.order) >= maxModules || len(g.origin.text)+len(s.Source) > MaxSource {
 			panic(tooMuch(at, "the modules are larger than %d bytes, or more than %d", MaxSource, maxModules))
 		}
 		start := len(g.origin.text) + 1
 		g.origin.add(s.File, s.Source)
 		p := g.parser(start, uri)
-		g.loaded[uri] = append(g.loaded[uri], p.module)
+		g.loaded[key], g.sources[s] = append(g.loaded[key], p.module), p.module
 		p.libraryModule(uri, at)
 		g.order = append(g.order, p.module)
 	}
-	return g.loaded[uri]
+	return g.loaded[key]
 }
 
 // libraryModule is LibraryModule; at is where it is imported.
@@ -111,12 +120,13 @@ func (p *parser) libraryModule(uri string, at int) {
 	if prefix.value == "xml" || prefix.value == "xmlns" || declared == namespaceXML || declared == namespaceXMLNS {
 		panic(fail(codeReservedPrefix, prefix.start, "the prefixes xml and xmlns and their namespaces cannot be declared"))
 	}
+	p.expect(";", "after the module declaration")
+	p.module.uri, p.module.prefix = declared, prefix.value
+	p.declarePrefix(prefix.value, declared)
+	p.prolog()
 	if declared != uri {
 		panic(fail("XQST0059", at, "the module has the namespace %q instead of %q", declared, uri))
 	}
-	p.expect(";", "after the module declaration")
-	p.declarePrefix(prefix.value, declared)
-	p.prolog()
 	if p.peek(0).kind != tokenEOF {
 		p.unexpected("expected a declaration or the end of the module")
 	}
@@ -144,21 +154,14 @@ func (p *parser) importModule() {
 		if prefix == "xml" || prefix == "xmlns" {
 			panic(fail(codeReservedPrefix, t.start, "the prefixes xml and xmlns cannot be declared"))
 		}
-		if _, twice := p.module.namespaces[prefix]; twice {
-			panic(fail(codeTwicePrefix, t.start, "the prefix %q is declared twice", prefix))
-		}
 		p.expect("=", "after the prefix")
 	}
 	uri := p.uri("the module's namespace")
-	var locations []string
-	if p.acceptWord("at") {
-		for {
-			locations = append(locations, p.uri("the module's location"))
-			if !p.accept(",") {
-				break
-			}
-		}
+	own := prefix == p.module.prefix && uri == p.module.uri
+	if _, twice := p.module.namespaces[prefix]; twice && prefix != "" && !own {
+		panic(fail(codeTwicePrefix, at, "the prefix %q is declared twice", prefix))
 	}
+	locations := p.locations()
 	switch {
 	case uri == "":
 		panic(fail("XQST0088", at, "the namespace of a module cannot be empty"))
@@ -175,9 +178,48 @@ func (p *parser) importModule() {
 	p.program.load(uri, locations, at)
 }
 
-// importSchema is SchemaImport, which needs the optional feature.
+// locations reads "at" and the URIs behind it.
+func (p *parser) locations() []string {
+	var all []string
+	if !p.acceptWord("at") {
+		return nil
+	}
+	for {
+		start := p.peek(0).start
+		uri := p.uri("a location")
+		if _, err := url.Parse(uri); err != nil {
+			panic(fail("XQST0046", start, "%q is not a URI", uri))
+		}
+		all = append(all, uri)
+		if !p.accept(",") {
+			return all
+		}
+	}
+}
+
+// importSchema is SchemaImport, which needs the optional feature: it is checked and then refused.
 func (p *parser) importSchema() {
 	at := p.take().start
+	p.take()
+	prefixed := false
+	switch {
+	case p.acceptWord("default"):
+		p.expectWord("element", "after \"default\"")
+		p.expectWord("namespace", "after \"default element\"")
+	case p.acceptWord("namespace"):
+		prefixed = true
+		if p.peek(0).kind != tokenName {
+			p.unexpected("expected a prefix")
+		}
+		if t := p.take(); t.value == "xml" || t.value == "xmlns" {
+			panic(fail(codeReservedPrefix, t.start, "the prefixes xml and xmlns cannot be declared"))
+		}
+		p.expect("=", "after the prefix")
+	}
+	if uri := p.uri("the schema's namespace"); uri == "" && prefixed {
+		panic(fail("XQST0057", at, "a prefix cannot stand for no namespace"))
+	}
+	p.locations()
 	panic(fail("XQST0009", at, "schemas cannot be imported"))
 }
 

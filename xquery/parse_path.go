@@ -387,7 +387,7 @@ func (p *parser) primarySymbol(t *token) expr {
 	case "``":
 		return p.stringConstructor()
 	case "%":
-		p.annotations("XQST0106")
+		p.annotations(codeVisibility)
 		if !p.isWord(0, "function") || !p.isSymbol(1, "(") {
 			p.unexpected("expected an inline function after the annotation")
 		}

@@ -158,8 +158,11 @@ func (p *parser) declaration(s *prologState) {
 		p.take()
 		preserve := p.isWord(0, "preserve")
 		p.oneOf(word, setters[word].words)
-		if word == "boundary-space" {
+		switch word {
+		case "boundary-space":
 			p.module.preserveSpace = preserve
+		case "construction":
+			p.module.keepTypes = preserve
 		}
 	case "copy-namespaces":
 		s.once(word, "XQST0055", start)

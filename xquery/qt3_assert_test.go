@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,12 +27,22 @@ func qt3Fails(format string, args ...any) qt3Verdict {
 	return qt3Verdict{status: "fail", detail: fmt.Sprintf(format, args...)}
 }
 
-// judge compares an answer with what the case expects. No expectation accepts a fault.
+// judge compares an answer with what the case expects. No expectation accepts a fault, except an exceeded limit where
+// the code of that is expected by its name.
 func (e *qt3Context) judge(ctx context.Context, a qt3Answer) qt3Verdict {
+	if a.fault == "limit" && e.result.names(codeLimit) {
+		a.code, a.fault = codeLimit, ""
+	}
 	if a.fault != "" {
 		return qt3Verdict{status: a.fault, detail: a.err.Error()}
 	}
 	return e.check(ctx, e.result, a)
+}
+
+// names says whether one of the conditions expects an error of this code.
+func (a *qt3Assertion) names(code string) bool {
+	return a.kind == "error" && a.code == code ||
+		slices.ContainsFunc(a.parts, func(part *qt3Assertion) bool { return part.names(code) })
 }
 
 // check tests one condition.

@@ -322,7 +322,14 @@ func (e *qt3Context) xpath(ctx context.Context, expr string, variables map[strin
 	if variables == nil {
 		evaluator = evaluator.Variables(e.variables)
 	}
-	result, err := evaluator.Evaluate(ctx, program, nil)
+	// Some conditions start from the root of the result.
+	var focus helium.Node
+	if result := variables["result"]; result != nil && result.Len() == 1 {
+		if n, ok := result.Get(0).(xpath3.NodeItem); ok {
+			focus = n.Node
+		}
+	}
+	result, err := evaluator.Evaluate(ctx, program, focus)
 	if err != nil {
 		return nil, err
 	}

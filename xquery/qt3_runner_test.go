@@ -180,12 +180,32 @@ func TestQT3List(t *testing.T) {
 	if len(updated) != 2 || updated["s/known"] != known["s/known"] || updated["s/fresh"].status != "panic" {
 		t.Errorf("the updated list: %v", updated)
 	}
+	updated["s/fresh"] = qt3Expectation{"panic", "another reason"}
 	if left := compareQT3(verdicts, updated, true); len(left) > 0 {
 		t.Errorf("after an update: %v", left)
 	}
+	updated["s/left"] = qt3Expectation{"timeout", "it is slow"}
+	verdicts["s/left"] = qt3Passed
+	if left := compareQT3(verdicts, updated, true); len(left) > 0 {
+		t.Errorf("a slow case ends in time: %v", left)
+	}
+	verdicts["s/left"] = qt3Verdict{status: "code"}
+	if len(compareQT3(verdicts, updated, true)) != 1 {
+		t.Error("a slow case that fails in another way is not noticed")
+	}
+	verdicts["s/left"] = qt3Verdict{status: "timeout"}
 	verdicts["s/known"] = qt3Verdict{status: "timeout"}
 	if len(compareQT3(verdicts, updated, true)) != 1 {
 		t.Error("a failure of another kind is not noticed")
+	}
+	verdicts["s/known"] = qt3Verdict{status: "fail"}
+	updated["s/known"] = qt3Expectation{status: "fail"}
+	if len(compareQT3(verdicts, updated, true)) != 1 {
+		t.Error("a failure without a reason is not noticed")
+	}
+	verdicts["s/left"] = qt3Passed
+	if settled := settleQT3(verdicts, updated); settled["s/left"].status != "timeout" || settled["s/fine"] != qt3Passed {
+		t.Errorf("the settled outcomes: %v", settled)
 	}
 }
 

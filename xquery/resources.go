@@ -7,8 +7,13 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/lestrrat-go/helium"
 	"github.com/lestrrat-go/helium/xpath3"
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // resource is a function that reads documents, collections or texts: by what the input resolves them with, and else it
@@ -28,6 +33,11 @@ func (r *resource) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Seq
 	}
 	if err := b.check(); err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(r.name, "unparsed-text") && len(args) == 2 {
+		if _, err := textArgument(args[1]); err != nil {
+			return nil, err
+		}
 	}
 	switch r.name {
 	case "doc":
@@ -77,6 +87,37 @@ func textArgument(s xpath3.Sequence) (string, error) {
 		}
 	}
 	return "", typeError("expected a string, but there is none")
+}
+
+// readJSON reads the text of a resource that holds JSON, which may have characters that XML has not.
+func readJSON(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if args[0] == nil || args[0].Len() == 0 {
+		return nil, nil
+	}
+	text, err := textArgument(args[0])
+	if err != nil {
+		return nil, err
+	}
+	unavailable := xpathError("FOUT1170", "there is no text %q", text)
+	uri, err := b.absolute(text)
+	if err != nil || b.input.Texts == nil || strings.Contains(uri, "#") {
+		return nil, unavailable
+	}
+	bytes, err := b.input.Texts(b.outer(), uri)
+	if late := b.check(); late != nil {
+		return nil, late
+	}
+	if err != nil {
+		return nil, unavailable
+	}
+	if err := b.construct(len(bytes)); err != nil {
+		return nil, err
+	}
+	decoded, _, err := transform.String(unicode.BOMOverride(encoding.Nop.NewDecoder()), string(bytes))
+	if err != nil || !utf8.ValidString(decoded) {
+		return nil, xpathError("FOUT1200", "the text %q is in no encoding that it tells", uri)
+	}
+	return xpath3.SingleString(decoded), nil
 }
 
 // absolute resolves a URI that a query names.
@@ -223,7 +264,11 @@ func (r *resolver) ResolveURICollection(uri string) ([]string, error) {
 	for i := range s.Len() {
 		switch item := s.Get(i).(type) {
 		case xpath3.NodeItem:
-			if d := item.Node.OwnerDocument(); d != nil && d.URL() != "" {
+			d, ok := item.Node.(*helium.Document)
+			if !ok {
+				d = item.Node.OwnerDocument()
+			}
+			if d != nil && d.URL() != "" {
 				all = append(all, d.URL())
 			}
 		case xpath3.AtomicValue:

@@ -128,12 +128,21 @@ func (p *outputParameters) write(out *stringStream, s xpath3.Sequence) error {
 	if err := w.begin(); err != nil {
 		return err
 	}
-	if s != nil {
-		for item := range s.Items() {
-			if err := w.item(item); err != nil {
-				return err
-			}
-		}
+	if err := writeItems(w, s); err != nil {
+		return err
 	}
 	return w.end()
+}
+
+// writeItems writes the items of a sequence.
+func writeItems(w sequenceWriter, s xpath3.Sequence) error {
+	if s == nil {
+		return nil
+	}
+	for item := range s.Items() {
+		if err := w.item(item); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -109,10 +109,8 @@ func (q *Query) Stream(ctx context.Context, in Input, w io.Writer, parameters ma
 		return serializationFailure(err)
 	}
 	err = q.Each(ctx, in, func(s Sequence) error {
-		for item := range inner(s).Items() {
-			if err := target.item(item); err != nil {
-				return serializationFailure(err)
-			}
+		if err := writeItems(target, inner(s)); err != nil {
+			return serializationFailure(err)
 		}
 		return out.flush()
 	})

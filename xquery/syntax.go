@@ -241,6 +241,7 @@ type orderKey struct {
 // module is a parsed module.
 type module struct {
 	uri        string            // of a library module
+	prefix     string            // that a library module gives its namespace
 	end        int               // the offset of its end
 	namespaces map[string]string // declared by the prolog, by prefix
 	elements   string            // the default element namespace
@@ -256,6 +257,10 @@ type module struct {
 	baseURI         string
 	// preserveSpace keeps boundary white space; preserve and inherit are the modes of copied namespaces.
 	preserveSpace, preserve, inherit bool
+	// durations says that, in a main module, the query can make values of xs:duration itself.
+	durations bool
+	// keepTypes is the construction mode "preserve".
+	keepTypes bool
 	// beyond says that the module is more than an expression of XPath 3.1.
 	beyond bool
 

@@ -1,0 +1,149 @@
+package xquery
+
+import (
+	"context"
+
+	"github.com/lestrrat-go/helium/xpath3"
+)
+
+// countedFunctions wraps function items, so that recursion through them is bounded and their results are counted. A
+// second argument is the context item that a function without parameters takes, or nothing where it is absent.
+type countedFunctions struct{}
+
+func (*countedFunctions) MinArity() int { return 1 }
+func (*countedFunctions) MaxArity() int { return 2 }
+
+func (*countedFunctions) Call(_ context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if args[0] == nil || args[0].Len() != 1 {
+		return args[0], nil
+	}
+	f, ok := args[0].Get(0).(xpath3.FunctionItem)
+	if !ok {
+		return args[0], nil
+	}
+	if len(args) == 2 && (args[1] == nil || args[1].Len() == 0) && f.Arity == 0 && f.Namespace == xpath3.NSFn &&
+		(implicit[f.Name] || focused[f.Name]) {
+		f.Invoke = func(context.Context, []xpath3.Sequence) (xpath3.Sequence, error) {
+			return nil, xpathError(codeNoFocus, "the context item is absent")
+		}
+	}
+	if f.Name == "" {
+		sign(&f)
+	}
+	return xpath3.ItemSlice{countFunction(f)}, nil
+}
+
+// sign gives an inline function the signature that it has where types are left out.
+func sign(f *xpath3.FunctionItem) {
+	if f.ReturnType == nil {
+		f.ReturnType = &anyItems
+	}
+	if f.ParamTypes == nil && f.Arity > 0 {
+		f.ParamTypes = make([]xpath3.SequenceType, f.Arity)
+		for i := range f.ParamTypes {
+			f.ParamTypes[i] = anyItems
+		}
+	}
+}
+
+func countFunction(f xpath3.FunctionItem) xpath3.FunctionItem {
+	invoke := f.Invoke
+	f.Invoke = func(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+		b := budgetOf(ctx)
+		if b == nil {
+			return nil, errOutside
+		}
+		if err := b.Err(); err != nil {
+			return nil, err
+		}
+		if b.depth++; b.depth > b.limits.Depth {
+			return nil, b.exceeded("functions call each other more than %d deep", b.limits.Depth)
+		}
+		defer func() { b.depth-- }()
+		result, err := invoke(b.within(ctx), args)
+		if err != nil {
+			return nil, err
+		}
+		return result, b.charge(result)
+	}
+	return f
+}
+
+// predicate makes a function give xs:boolean also for an untyped value, as the function conversion rules want it.
+func predicate(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if args[0] == nil || args[0].Len() != 1 {
+		return args[0], nil
+	}
+	f, ok := args[0].Get(0).(xpath3.FunctionItem)
+	if !ok {
+		return args[0], nil
+	}
+	invoke := f.Invoke
+	f.Invoke = func(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+		result, err := invoke(ctx, args)
+		if err != nil || result == nil || result.Len() != 1 {
+			return result, err
+		}
+		a, ok := result.Get(0).(xpath3.AtomicValue)
+		if ok && a.TypeName != xpath3.TypeUntypedAtomic {
+			return result, nil
+		}
+		if a, err = xpath3.AtomizeItem(result.Get(0)); err != nil || a.TypeName != xpath3.TypeUntypedAtomic {
+			return result, nil // helium says what is wrong
+		}
+		if a, err = xpath3.CastAtomic(a, xpath3.TypeBoolean); err != nil {
+			return nil, err
+		}
+		return xpath3.ItemSlice{a}, nil
+	}
+	return xpath3.ItemSlice{f}, nil
+}
+
+// coerceFunctions makes functions of the type that a function's result is declared to have (XQuery 3.1, section 3.1.5.3):
+// each converts its arguments and its result. helium only takes functions that are of the type already.
+func coerceFunctions(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	test := b.query.coercions[integerArgument(args[0])]
+	if args[1] == nil {
+		return nil, nil
+	}
+	all := make(xpath3.ItemSlice, 0, args[1].Len())
+	for item := range args[1].Items() {
+		if err := b.Err(); err != nil {
+			return nil, err
+		}
+		f, ok := item.(xpath3.FunctionItem)
+		if !ok {
+			all = append(all, item) // maps and arrays are checked as they are
+			continue
+		}
+		if f.Arity != len(test.ParamTypes) {
+			return nil, typeError("a function with %d parameters is returned for one with %d", f.Arity, len(test.ParamTypes))
+		}
+		all = append(all, coerced(f, test))
+	}
+	return all, nil
+}
+
+func coerced(f xpath3.FunctionItem, test xpath3.FunctionTest) xpath3.FunctionItem {
+	invoke := f.Invoke
+	f.ParamTypes, f.ReturnType = test.ParamTypes, &test.ReturnType
+	f.Invoke = func(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+		converted := make([]xpath3.Sequence, len(args))
+		for i, a := range args {
+			var ok bool
+			if converted[i], ok = xpath3.CoerceToSequenceTypeContext(ctx, a, test.ParamTypes[i]); !ok {
+				return nil, typeError("argument %d of a function is not of the declared type", i+1)
+			}
+		}
+		result, err := invoke(ctx, converted)
+		if err != nil {
+			return nil, err
+		}
+		result, ok := xpath3.CoerceToSequenceTypeContext(ctx, result, test.ReturnType)
+		if !ok {
+			return nil, typeError("the result of a function is not of the declared type")
+		}
+		return result, nil
+	}
+	return f
+}
