@@ -11,7 +11,7 @@
 // All of XQuery 3.1 except its optional features that need a schema: the import of a schema is XQST0009, "validate" is
 // XQST0075, and there is no static typing beyond names. Library modules come from Options.Modules. The prefixes xml, xs,
 // xsi, fn, math, map, array, err and local need no declaration. Unknown pragmas and options are ignored, "ordered" and
-// "unordered" make no difference, and the construction mode is always "strip". The default collation and the
+// "unordered" make no difference, and the construction mode "preserve" keeps the types of a typed document (see below). The default collation and the
 // base URI of a main module hold for its library modules, too.
 //
 // The implicit timezone is UTC, so that a query means the same on every machine. Names that a query uses are checked

@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"context"
+	"slices"
 
 	"github.com/lestrrat-go/helium/xpath3"
 )
@@ -39,10 +40,7 @@ func sign(f *xpath3.FunctionItem) {
 		f.ReturnType = &anyItems
 	}
 	if f.ParamTypes == nil && f.Arity > 0 {
-		f.ParamTypes = make([]xpath3.SequenceType, f.Arity)
-		for i := range f.ParamTypes {
-			f.ParamTypes[i] = anyItems
-		}
+		f.ParamTypes = slices.Repeat([]xpath3.SequenceType{anyItems}, f.Arity)
 	}
 }
 

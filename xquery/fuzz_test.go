@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -90,6 +91,50 @@ func FuzzEvaluate(f *testing.F) {
 			t.Fatalf("%q: first %q, then %q, %v", source, first, second, err)
 		}
 	})
+}
+
+// FuzzSerialize: a result is written by every method, or gives an error with a code; what is written as JSON or as XML can
+// be read.
+func FuzzSerialize(f *testing.F) {
+	addSeeds(f)
+	in := Input{Context: parseText(f, people), Limits: Limits{Steps: 20_000, Depth: 100, Constructed: 1 << 16, Time: time.Second}}
+	in.Now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, source string) {
+		q, err := Compile(source, Options{Functions: testFunctions})
+		if err != nil {
+			return
+		}
+		s, err := q.Evaluate(context.Background(), in)
+		if err != nil {
+			return
+		}
+		for _, method := range []string{"xml", "xhtml", "html", "text", "json", "adaptive"} {
+			for _, indent := range []string{"no", "yes"} {
+				checkSerialized(t, q, s, map[string]string{"method": method, "indent": indent})
+			}
+		}
+	})
+}
+
+func checkSerialized(t *testing.T, q *Query, s Sequence, parameters map[string]string) {
+	var b strings.Builder
+	var e *Error
+	if err := Serialize(&b, s, parameters); err != nil {
+		if !errors.As(err, &e) || !isCode(e.Code) {
+			t.Fatalf("%q, %v: %v", q.Source(), parameters, err)
+		}
+		return
+	}
+	switch parameters["method"] {
+	case "json":
+		if !json.Valid([]byte(b.String())) {
+			t.Fatalf("%q: no JSON: %s", q.Source(), b.String())
+		}
+	case "xml":
+		if _, err := qt3Document(context.Background(), b.String()); err != nil {
+			t.Fatalf("%q: no XML: %s: %v", q.Source(), b.String(), err)
+		}
+	}
 }
 
 func texts(q *Query, in Input) (string, error) {

@@ -2,7 +2,6 @@ package xquery
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/lestrrat-go/helium/xpath3"
@@ -14,142 +13,32 @@ func (c *compiler) call(e *call) xpath3.Expr {
 	if edited := c.edited(e); edited != nil {
 		return edited
 	}
-	args := c.exprs(e.args)
-	if e.name.uri == xpath3.NSFn && len(args) > 0 {
-		switch e.name.local {
-		case "count", "exists", "empty", "codepoints-to-string", "subsequence":
-			args[0] = longRangeOf(args[0])
-		}
+	target := xpath3.FunctionCall{Prefix: prefix, Name: local, Args: c.exprs(e.args)}
+	if !accepts(e.name, len(e.args)) {
+		return target // a function of the query or of the caller
 	}
-	if e.name.uri == xpath3.NSXS {
-		if local == "QName" && len(args) == 1 && e.args[0] != nil {
-			return c.qname(e.static, args[0], hookQName, true)
-		}
-		if len(args) == 1 && e.args[0] != nil {
-			args[0] = digits(e.name.local, args[0])
-		}
+	switch e.name.uri {
+	case xpath3.NSXS:
+		return c.castCall(e, target)
+	case xpath3.NSFn, xpath3.NSArray:
+		return c.standardCall(e, target)
 	}
-	c.collate(e, args)
-	if array := e.name.uri == xpath3.NSArray; (array || e.name.uri == xpath3.NSFn) && len(args) > 0 {
-		if (local == "filter" || strings.HasSuffix(local, "}filter")) && len(args) == 2 && e.args[1] != nil {
-			args[1] = hookCall(hookPredicate, args[1])
-		}
-	}
-	if e.name.uri == xpath3.NSFn || e.name.uri == xpath3.NSArray {
-		args = c.defaultCollation(e, args)
-	}
-	if e.name.uri == xpath3.NSFn {
-		switch {
-		case e.name.local == "static-base-uri":
-			return c.staticBase()
-		case e.name.local == "json-doc" && !slices.Contains(e.args, nil):
-			return jsonDocument(args)
-		case e.name.local == "function-lookup" && !slices.Contains(e.args, nil):
-			return hookCall(hookFunction, xpath3.FunctionCall{Prefix: prefix, Name: local, Args: args}, contextOrNothing)
-		}
-		args = adapt(e, args)
-		if e.name.local == "format-number" && !slices.Contains(e.args, nil) {
-			return c.formatCall(e.static, args)
-		}
-	}
-	call := xpath3.FunctionCall{Prefix: prefix, Name: local, Args: args}
-	if e.name.uri == xpath3.NSXS && len(args) == 1 && e.args[0] != nil && makesText(e.name.local) {
-		return hookCall(hookText, call)
-	}
-	return call
+	return target
 }
 
-// formatCall compiles a call of fn:format-number.
-func (c *compiler) formatCall(s *static, args []xpath3.Expr) xpath3.Expr {
-	if c.formatters == nil {
-		c.formatters = make(map[*module]map[xpath3.QualifiedName]xpath3.FunctionItem)
+// castCall compiles a call of the function that has the name of a type.
+func (c *compiler) castCall(e *call, target xpath3.FunctionCall) xpath3.Expr {
+	if len(e.args) != 1 || e.args[0] == nil {
+		return target
 	}
-	if c.formatters[s.module] == nil {
-		c.formatters[s.module] = s.module.formatters()
+	if e.name.local == "QName" {
+		return c.qname(e.static, target.Args[0], hookQName, true)
 	}
-	c.statics = append(c.statics, s)
-	return hookCall(hookFormat, append([]xpath3.Expr{integerOf(len(c.statics) - 1)}, args...)...)
-}
-
-// jsonDocument is fn:json-doc by its definition: fn:parse-json of fn:unparsed-text. So its fallback is a function of the
-// query, like that of fn:parse-json.
-func jsonDocument(args []xpath3.Expr) xpath3.Expr {
-	text := hookCall(hookJSON, args[0])
-	if len(args) == 1 {
-		return xpath3.FunctionCall{Name: "parse-json", Args: []xpath3.Expr{text}}
+	target.Args[0] = digits(e.name.local, target.Args[0])
+	if makesText(e.name.local) {
+		return hookCall(hookText, target)
 	}
-	return xpath3.FunctionCall{Name: "Q{" + xpath3.NSFn + "}parse-json", Args: []xpath3.Expr{hookCall(hookTree, text), args[1]}}
-}
-
-// staticBase is fn:static-base-uri in the module that is compiled.
-func (c *compiler) staticBase() xpath3.Expr {
-	base := c.current.baseURI
-	if base == "" {
-		return empty
-	}
-	uri := xpath3.AtomicTypeName{Prefix: "xs", Name: "anyURI"}
-	return xpath3.CastExpr{Expr: xpath3.LiteralExpr{Value: base}, Type: uri}
-}
-
-// collationArgument is the number of arguments with which the last one of a function is a collation.
-var collationArgument = map[string]int{
-	"compare": 3, "contains": 3, "starts-with": 3, "ends-with": 3, "substring-before": 3, "substring-after": 3,
-	"contains-token": 3, "index-of": 3, "distinct-values": 2, "deep-equal": 3, "max": 2, "min": 2, "collation-key": 2,
-	"sort": 2,
-}
-
-// collate resolves a relative URI of a collation, if it is written out.
-func (c *compiler) collate(e *call, args []xpath3.Expr) {
-	if e.name.uri != xpath3.NSFn || len(args) == 0 || collationArgument[e.name.local] != len(args) {
-		return
-	}
-	if l, ok := e.args[len(args)-1].(*literal); ok {
-		if uri, ok := l.value.(string); ok && !hasScheme(uri) {
-			args[len(args)-1] = xpath3.LiteralExpr{Value: c.current.absolute(uri)}
-		}
-	}
-}
-
-// defaultCollation gives fn:sort and array:sort the default collation, which helium does not.
-func (c *compiler) defaultCollation(e *call, args []xpath3.Expr) []xpath3.Expr {
-	if e.name.local != "sort" || c.current.collation == codepointCollation || slices.Contains(e.args, nil) {
-		return args
-	}
-	uri := xpath3.LiteralExpr{Value: c.current.collation}
-	if len(args) == 1 {
-		return append(args, uri)
-	}
-	args[1] = hookCall(hookElse, args[1], uri)
-	return args
-}
-
-// longRangeOf is an argument of a function that does not need all items of it at once: a range of any length, if it is one.
-func longRangeOf(e xpath3.Expr) xpath3.Expr {
-	switch call, _ := e.(xpath3.FunctionCall); {
-	case call.Name == hookRange:
-		return hookCall(hookLong, call.Args...)
-	case call.Prefix == "" && call.Name == "subsequence":
-		return hookCall(hookCut, call.Args...)
-	}
-	return e
-}
-
-// adapt gives standard functions the arguments that their guards need.
-func adapt(e *call, args []xpath3.Expr) []xpath3.Expr {
-	switch local := e.name.local; {
-	case len(args) == 0 && (focused[local] || implicit[local]):
-		return []xpath3.Expr{xpath3.ContextItemExpr{}}
-	case len(args) == 2 && (local == "parse-json" || local == "json-to-xml") && e.args[0] != nil:
-		args[0] = hookCall(hookTree, args[0])
-	case len(args) > 0 && e.args[0] != nil:
-		if target := temporal(local); target != "" {
-			args[0] = hookCall(hookConvert, xpath3.LiteralExpr{Value: target}, args[0])
-			if len(args) == 5 && e.args[4] != nil {
-				args[4] = hookCall(hookPlace, args[4])
-			}
-		}
-	}
-	return args
+	return target
 }
 
 // temporal is the type of the first parameter of a function on dates, times or durations, or nothing.

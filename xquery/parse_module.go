@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/lestrrat-go/helium/xpath3"
 )
@@ -40,11 +41,20 @@ func parse(o *origin, options *Options) (m *module, err error) {
 			panic(f)
 		}
 	}()
+	checkCharacters(o.text, 0)
 	g := &program{origin: o, options: options}
 	p := g.parser(0, "")
 	m = p.mainModule()
 	m.libraries, m.durations = g.order, g.durations
 	return m, nil
+}
+
+// checkCharacters fails when a text that begins at an offset has a character that XML has not.
+func checkCharacters(text string, start int) {
+	if i := strings.IndexFunc(text, func(r rune) bool { return !isCharacter(r) }); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(text[i:])
+		panic(fail(codeSyntax, start+i, "a query cannot have the character U+%04X", r))
+	}
 }
 
 // parser makes a parser for the module whose text begins at an offset.
@@ -92,6 +102,7 @@ func (g *program) load(uri string, locations []string, at int) []*module {
 		}
 		start := len(g.origin.text) + 1
 		g.origin.add(s.File, s.Source)
+		checkCharacters(s.Source, start)
 		p := g.parser(start, uri)
 		g.loaded[key], g.sources[s] = append(g.loaded[key], p.module), p.module
 		p.libraryModule(uri, at)

@@ -89,6 +89,8 @@ var setters = map[string]setter{
 	"boundary-space": {[]string{"preserve", "strip"}, "XQST0068"},
 	"construction":   {[]string{"preserve", "strip"}, "XQST0067"},
 	"ordering":       {[]string{"ordered", "unordered"}, "XQST0065"},
+	// copy-namespaces has a second word.
+	"copy-namespaces": {[]string{"preserve", "no-preserve"}, "XQST0055"},
 }
 
 func (p *parser) prolog() {
@@ -153,25 +155,10 @@ func (p *parser) declaration(s *prologState) {
 		s.once(word, "XQST0032", start)
 		p.take()
 		p.declareBase()
-	case "boundary-space", "construction", "ordering":
+	case "boundary-space", "construction", "ordering", "copy-namespaces":
 		s.once(word, setters[word].code, start)
 		p.take()
-		preserve := p.isWord(0, "preserve")
-		p.oneOf(word, setters[word].words)
-		switch word {
-		case "boundary-space":
-			p.module.preserveSpace = preserve
-		case "construction":
-			p.module.keepTypes = preserve
-		}
-	case "copy-namespaces":
-		s.once(word, "XQST0055", start)
-		p.take()
-		p.module.preserve = p.isWord(0, "preserve")
-		p.oneOf(word, []string{"preserve", "no-preserve"})
-		p.expect(",", "between the two modes")
-		p.module.inherit = p.isWord(0, "inherit")
-		p.oneOf(word, []string{"inherit", "no-inherit"})
+		p.declareMode(word)
 	case "option":
 		s.body = true
 		p.declareOption()
@@ -185,6 +172,23 @@ func (p *parser) declaration(s *prologState) {
 			"namespace", "default", "variable", "function", "option", "ordering", "boundary-space", "construction",
 			"copy-namespaces", "context", "base-uri", "decimal-format",
 		}))
+	}
+}
+
+// declareMode reads what one of setters is set to.
+func (p *parser) declareMode(setting string) {
+	preserve := p.isWord(0, "preserve")
+	p.oneOf(setting, setters[setting].words)
+	switch setting {
+	case "boundary-space":
+		p.module.preserveSpace = preserve
+	case "construction":
+		p.module.keepTypes = preserve
+	case "copy-namespaces":
+		p.module.preserve = preserve
+		p.expect(",", "between the two modes")
+		p.module.inherit = p.isWord(0, "inherit")
+		p.oneOf(setting, []string{"inherit", "no-inherit"})
 	}
 }
 

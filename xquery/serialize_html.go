@@ -236,7 +236,7 @@ func (w *markupWriter) htmlEscape(text string, attribute bool) error {
 			reference = "&quot;"
 		case r == 0xA0:
 			reference = "&nbsp;"
-		case r >= 0x7F && r <= 0x9F:
+		case r >= 0x7F && r <= 0x9F, r < ' ' && !isCharacter(r):
 			return xpathError("SERE0014", "HTML has no character U+%04X", r)
 		case r == '\r', !w.out.has(r):
 			reference = characterReference(r)

@@ -425,6 +425,8 @@ func (w *markupWriter) escape(text string, attribute bool) {
 			if attribute {
 				reference = characterReference(r)
 			}
+		case !isCharacter(r) && (w.xmlVersion() == "1.0" || r == 0 || r > ' '):
+			w.out.fail(xpathError("SERE0006", "XML %s has no character U+%04X", w.xmlVersion(), r))
 		case r < ' ', r >= 0x7F && r <= 0x9F, r == 0x2028, !w.out.has(r):
 			reference = characterReference(r)
 		}

@@ -36,6 +36,13 @@ func (s *stringStream) rune(r rune) {
 	}
 }
 
+// fail remembers why what is written is wrong.
+func (s *stringStream) fail(err error) {
+	if s.failed == nil {
+		s.failed = err
+	}
+}
+
 // step counts a node, and returns why to stop.
 func (s *stringStream) step() error {
 	if s.failed != nil {
