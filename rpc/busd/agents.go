@@ -33,7 +33,7 @@ var _ rpc.Elsewhere = (*Agents)(nil)
 
 func newAgents(d *Door) *Agents {
 	o := d.options
-	return &Agents{door: d, lines: &lines{bus: o.Bus, names: o.Names, anonymous: o.Anonymous, open: map[string]*line{}},
+	return &Agents{door: d, lines: &lines{bus: o.Bus, names: o.Names},
 		started: d.now(), reading: make(chan struct{}, 1), nodes: map[string]*Node{}, byName: map[string][]*Node{}, sent: map[string]int{}}
 }
 
@@ -156,11 +156,6 @@ func (a *Agents) refresh(ctx context.Context) {
 			delete(a.sent, name)
 		}
 	}
-	addresses := map[string]bool{}
-	for _, n := range nodes {
-		addresses[a.door.options.Names.Agent(n.Capability, n.Name)] = true
-	}
-	a.lines.keep(addresses)
 }
 
 // freshEnough is the age at which the copy is read anew for a command that it does not know.

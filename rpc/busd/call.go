@@ -109,9 +109,10 @@ func (d *Door) answer(m *bus.Message, body []byte) *bus.Message {
 	if id == nil {
 		id = m.Properties.MessageID
 	}
+	to, _ := replyAddress(d.options.Names, m.Properties.ReplyTo) // it was looked at before the command ran
 	return &bus.Message{
 		Header:      bus.Header{Priority: m.Header.Priority},
-		Properties:  bus.Properties{To: m.Properties.ReplyTo, CorrelationID: id, ContentType: "application/json", Created: d.now()},
+		Properties:  bus.Properties{To: to, CorrelationID: id, ContentType: "application/json", Created: d.now()},
 		Application: map[string]any{PropertyNode: d.options.Node},
 		Body:        body, Text: m.Text,
 	}

@@ -29,8 +29,6 @@ type Options struct {
 	// Secret is what the agents of a domain share: passes are signed with a key made of it.
 	Secret []byte
 	Policy access.Policy // nil for access.Static
-	// Anonymous: the bus has an anonymous terminus, so that one link takes the answers for all clients.
-	Anonymous bool
 	// Redelivered tells a message that somebody had before, who did not say what became of it; nil for one with a delivery
 	// count, which not every broker keeps.
 	Redelivered func(m *bus.Message) bool
@@ -143,7 +141,7 @@ func New(o Options) (*Door, error) {
 		perUser: map[string]*userCalls{}, faults: map[string]error{}}
 	d.signer = newSigner(o.Secret, d.now)
 	d.users = &userCache{find: o.Users, keep: o.Limits.UserCache, now: d.now, known: map[string]cachedUser{}}
-	d.replies = &replies{bus: o.Bus, anonymous: o.Anonymous, now: d.now, links: map[string]*replyLink{}}
+	d.replies = &replies{bus: o.Bus}
 	d.agents = newAgents(d)
 	for _, address := range d.addresses() {
 		d.faults[address] = clacks.E(clacks.Unavailable, "busd.ready", "not attached yet")
@@ -285,7 +283,7 @@ func (d *Door) receive(ctx, commands context.Context, r bus.Receiver) error {
 // of grace.
 func (d *Door) handle(ctx, commands context.Context, delivery *bus.Delivery, arrived time.Time) {
 	m := delivery.Message
-	if err := mayReply(d.options.Names, m.Properties.ReplyTo); err != nil {
+	if _, err := replyAddress(d.options.Names, m.Properties.ReplyTo); err != nil {
 		d.counters.refused.Add(1)
 		d.settle(delivery.Reject(commands, bus.ConditionOf(err)))
 		return
@@ -405,7 +403,7 @@ func (d *Door) finishWith(ctx context.Context, delivery *bus.Delivery, c *call, 
 	m := delivery.Message
 	if reply.Body != nil && m.Properties.ReplyTo != "" {
 		sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.options.Limits.Reply)
-		lost, err := d.replies.send(sending, m.Properties.ReplyTo, d.answer(m, reply.Body))
+		lost, err := d.replies.send(sending, d.answer(m, reply.Body))
 		cancel()
 		if lost {
 			d.giveBack(ctx, delivery, c)

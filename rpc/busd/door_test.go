@@ -379,3 +379,20 @@ func TestSessions(t *testing.T) {
 		known[id] = true
 	}
 }
+
+func TestReplyAddress(t *testing.T) {
+	for address, want := range map[string]string{
+		"": "", "dynamic.x": "dynamic.x", "org.test.reply.1": "org.test.reply.1", "/queue/mine": "mine", "/queues/org.test.reply.1%2f": "org.test.reply.1/",
+		"/amq/queue/x": "x", "org.testing": "org.testing",
+	} {
+		if got, err := replyAddress(names, address); err != nil || got != want {
+			t.Errorf("%q: %q, %v", address, got, err)
+		}
+	}
+	for _, address := range []string{"org.test.command.core", "org.test.events", "org.test.subscription.1", "/queue/org.test.events",
+		"/queues/org%2Etest%2Eevents", "/exchange/x", "/topic/x", "/queue/%zz", "//", strings.Repeat("x", maxAddress+1)} {
+		if got, err := replyAddress(names, address); err == nil {
+			t.Errorf("%q: %q", address, got)
+		}
+	}
+}

@@ -70,7 +70,7 @@ func (d *domain) agent(node string, edit func(o *Options), commands ...rpc.Comma
 	d.t.Helper()
 	registry := rpc.NewRegistry(rpc.Options{Policy: access.Static{}})
 	o := Options{Registry: registry, Bus: d.connect("agent-" + node), Names: names, Node: node, Users: knownUsers, UserID: "agent-" + node,
-		Nodes: d.nodes, Secret: secret, Anonymous: true, Log: slog.New(slog.DiscardHandler),
+		Nodes: d.nodes, Secret: secret, Log: slog.New(slog.DiscardHandler),
 		Limits: Limits{Status: 200 * time.Millisecond, Grace: 5 * time.Second}}
 	if edit != nil {
 		edit(&o)

@@ -67,7 +67,8 @@ func (a *Agents) ask(ctx context.Context, node Node, call *rpc.Call, params json
 		return nil, clacks.E(clacks.Internal, "busd.forward", "the command cannot be written: %w", err)
 	}
 	m := &bus.Message{Body: body, Application: map[string]any{PropertyUser: call.User.ID},
-		Properties: bus.Properties{MessageID: id, ContentType: "application/json", Created: d.now(), Expiry: deadline}}
+		Properties: bus.Properties{MessageID: id, To: d.options.Names.Agent(node.Capability, node.Name), ContentType: "application/json",
+			Created: d.now(), Expiry: deadline}}
 	if d.options.UserID != "" {
 		m.Properties.UserID = []byte(d.options.UserID)
 	}
@@ -76,7 +77,7 @@ func (a *Agents) ask(ctx context.Context, node Node, call *rpc.Call, params json
 	}
 	a.count(node.Name, 1)
 	defer a.count(node.Name, -1)
-	answer, err := a.lines.request(ctx, d.options.Names.Agent(node.Capability, node.Name), m, func(m *bus.Message) error {
+	answer, err := a.lines.request(ctx, m, func(m *bus.Message) error {
 		if node.Capability != bus.Core {
 			return nil
 		}

@@ -8,52 +8,47 @@ import (
 	"clacks/bus"
 )
 
-// lines are the requesters to other nodes: one for all where the bus has an anonymous terminus, else one an address.
+// lines holds the requester to other nodes. It is attached by the first who needs it, while others wait, and again when it
+// has ended.
 type lines struct {
-	bus       bus.Bus
-	names     bus.Names
-	anonymous bool
+	bus   bus.Bus
+	names bus.Names
 
 	mu     sync.Mutex
-	open   map[string]*line
+	open   *line
 	closed bool
 }
 
-// line is one requester; it is attached by the first who needs it, while others wait.
 type line struct {
 	ready     chan struct{}
 	requester *bus.Requester
 	err       error
 }
 
-// request sends a message to an address and waits for its reply.
-func (l *lines) request(ctx context.Context, address string, m *bus.Message, prepare func(*bus.Message) error) (*bus.Message, error) {
-	key := address
-	if l.anonymous {
-		key, m.Properties.To = "", address
-	}
-	to, err := l.get(ctx, key)
+// request sends a message to where it says in its property to, and waits for its reply.
+func (l *lines) request(ctx context.Context, m *bus.Message, prepare func(*bus.Message) error) (*bus.Message, error) {
+	to, err := l.get(ctx)
 	if err != nil {
 		return nil, err
 	}
 	reply, err := to.requester.Request(ctx, m, prepare)
-	if err != nil && ctx.Err() == nil && (key != "" || clacks.IsKind(err, clacks.Unavailable)) {
-		l.drop(key, to)
+	if ctx.Err() == nil && clacks.IsKind(err, clacks.Unavailable) {
+		l.drop(to)
 	}
 	return reply, err
 }
 
-func (l *lines) get(ctx context.Context, key string) (*line, error) {
+func (l *lines) get(ctx context.Context) (*line, error) {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return nil, clacks.E(clacks.Unavailable, "busd.forward", "the agent is going down")
 	}
-	to := l.open[key]
+	to := l.open
 	if to == nil {
 		to = &line{ready: make(chan struct{})}
-		l.open[key] = to
-		go l.attach(ctx, key, to)
+		l.open = to
+		go l.attach(ctx, to)
 	}
 	l.mu.Unlock()
 	select {
@@ -64,19 +59,19 @@ func (l *lines) get(ctx context.Context, key string) (*line, error) {
 	}
 }
 
-func (l *lines) attach(ctx context.Context, key string, to *line) {
-	to.requester, to.err = bus.NewRequester(ctx, l.bus, key, l.names)
+func (l *lines) attach(ctx context.Context, to *line) {
+	to.requester, to.err = bus.NewRequester(ctx, l.bus, "", l.names)
 	close(to.ready)
 	if to.err != nil {
-		l.drop(key, to)
+		l.drop(to)
 	}
 }
 
-// drop forgets a line, and ends it; the next request attaches another.
-func (l *lines) drop(key string, to *line) {
+// drop forgets a line, and ends it.
+func (l *lines) drop(to *line) {
 	l.mu.Lock()
-	if l.open[key] == to {
-		delete(l.open, key)
+	if l.open == to {
+		l.open = nil
 	}
 	l.mu.Unlock()
 	go to.close()
@@ -92,25 +87,12 @@ func (t *line) close() {
 	_ = t.requester.Close(ctx)
 }
 
-// keep ends the lines to addresses that no node has any more.
-func (l *lines) keep(addresses map[string]bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for key, to := range l.open {
-		if key != "" && !addresses[key] {
-			delete(l.open, key)
-			go to.close()
-		}
-	}
-}
-
-// close ends all lines.
 func (l *lines) close() {
 	l.mu.Lock()
-	open := l.open
-	l.open, l.closed = map[string]*line{}, true
+	to := l.open
+	l.open, l.closed = nil, true
 	l.mu.Unlock()
-	for _, to := range open {
+	if to != nil {
 		to.close()
 	}
 }
