@@ -11,6 +11,7 @@ BIN      := bin
 CACHE    := .cache
 DATA     ?= data
 HTTP     ?= 127.0.0.1:8050
+AMQP     ?= 127.0.0.1:5672
 FUZZTIME ?= 30s
 KILLS    ?= 500
 PACKAGES ?= ./...
@@ -47,7 +48,7 @@ build: ## build bin/clacks
 .PHONY: run
 run: deps-run ## set up, build, and start a living Clacks with demonstration data
 	@$(MAKE) --no-print-directory build
-	$(BIN)/clacks serve --data $(DATA) --http $(HTTP) --definitions examples/employees --sql-schema examples/employees/schema.sql --demo
+	$(BIN)/clacks serve --data $(DATA) --http $(HTTP) --amqp $(AMQP) --definitions examples/employees --sql-schema examples/employees/schema.sql --demo
 
 .PHONY: test
 test: deps ## set up and run all tests

@@ -31,7 +31,7 @@ die() {
 
 say "Start the service with the employees example"
 : >"$work/service.out"
-"$clacks" serve "$@" --data "$work/data" --http 127.0.0.1:0 \
+"$clacks" serve "$@" --data "$work/data" --http 127.0.0.1:0 --amqp 127.0.0.1:0 \
   --definitions "$here/employees" --sql-schema "$here/employees/schema.sql" \
   >"$work/service.out" 2>"$work/service.log" &
 service=$!

@@ -278,9 +278,11 @@ func (c *Client) dial(ctx context.Context) (*connection, error) {
 	return &connection{Conn: conn, socket: socket, dialect: dialect}, nil
 }
 
-// refusal is the kind of a connection that was not opened. go-amqp has no type for a login that failed.
+// refusal is the kind of a connection that was not opened. go-amqp has no type for a login that failed. Of the outcomes of
+// SASL (AMQP 1.0, 5.3.3.6) only 1 is about the credentials; the others are troubles of the server.
 func refusal(err error) clacks.Kind {
-	if strings.Contains(err.Error(), "SASL") {
+	text := err.Error()
+	if strings.Contains(text, "SASL") && (!strings.Contains(text, "failed with code") || strings.Contains(text, "failed with code 0x1:")) {
 		return clacks.Unauthenticated
 	}
 	return clacks.Unavailable

@@ -44,6 +44,7 @@ type app struct {
 	// subscriptions are those that outlive connections.
 	subscriptions *events.Subscriptions
 	objects       *objects.Service
+	bus           *busService // nil for none
 	key           []byte
 	admin         string // the administrator's password
 	adminAt       string // the file that holds it, if one does
@@ -460,8 +461,11 @@ func (a *app) authenticator() *authenticator {
 		nobody: "cn=nobody " + randomText(9) + "," + a.config.Base, prepared: a.prepared.Load}
 }
 
-// close ends everything that build opened, in the opposite order.
+// close ends everything that was opened, in the opposite order.
 func (a *app) close() {
+	if a.bus != nil {
+		a.bus.close()
+	}
 	if a.objects != nil {
 		a.objects.Stop()
 	}

@@ -27,7 +27,7 @@ const (
 // broadcaster that writes the same bytes to as many clients and keeps nothing.
 func (m *benchmark) benchEvents(b *testing.B, query string) {
 	ctx, cancel := context.WithCancel(b.Context())
-	server, err := m.app.door()
+	server, err := m.app.door(ctx)
 	must(b, err)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	must(b, err)

@@ -79,7 +79,7 @@ func newBenchmark(b *testing.B, options ...testservers.PostgresOption) *benchmar
 // open builds the service and waits until it is ready; the caller closes it.
 func (m *benchmark) open(b *testing.B) *app {
 	b.Helper()
-	command := serveCommand{Config: m.config, Data: m.data, Definitions: []string{exampleDefinitions}, SQLSchema: exampleSchema}
+	command := serveCommand{Config: m.config, Data: m.data, AMQP: off, Definitions: []string{exampleDefinitions}, SQLSchema: exampleSchema}
 	config, err := command.configuration()
 	if err != nil {
 		b.Fatal(err)

@@ -20,9 +20,10 @@ import (
 
 // clientFlags say which service is asked, and as whom.
 type clientFlags struct {
-	URL          string `env:"CLACKS_URL" default:"http://127.0.0.1:8050" help:"Address of the service."`
+	URL          string `env:"CLACKS_URL" default:"http://127.0.0.1:8050" help:"Address of the service; amqp://HOST:PORT or amqps://HOST:PORT for the bus."`
 	User         string `env:"CLACKS_USER" default:"admin" help:"Who asks."`
 	PasswordFile string `env:"CLACKS_PASSWORD_FILE" placeholder:"FILE" help:"File with the password, unless CLACKS_PASSWORD holds it."`
+	Domain       string `env:"CLACKS_DOMAIN" default:"org.clacks" help:"Domain of the service, for the addresses of the bus."`
 }
 
 func (f clientFlags) client() (*client.Client, error) {
@@ -36,7 +37,14 @@ func (f clientFlags) client() (*client.Client, error) {
 			return nil, err
 		}
 	}
-	return &client.Client{URL: f.URL, User: f.User, Password: password}, nil
+	return &client.Client{URL: f.URL, User: f.User, Password: password, Domain: f.Domain}, nil
+}
+
+// closeClient ends the connection of a client that has one.
+func closeClient(c *client.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.Close(ctx) // the answer is there: whether the farewell is heard matters to nobody
 }
 
 type callCommand struct {
@@ -53,6 +61,7 @@ func (c callCommand) Run(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
+	defer closeClient(connection)
 	params, err := parseParameters(c.Parameters)
 	if err != nil {
 		return err

@@ -22,10 +22,12 @@ import (
 // Config is the configuration file. Every key is documented in docs/configuration.md, which is made from the doc and
 // example tags here.
 type Config struct {
-	Domain      string                   `koanf:"domain" doc:"The name of this Clacks domain; prefix of event rights." example:"org.clacks"`
+	Domain      string                   `koanf:"domain" doc:"The name of this Clacks domain; prefix of event rights and of all addresses on the bus." example:"org.clacks"`
 	Base        string                   `koanf:"base" doc:"DN of the entry below which objects live." example:"dc=example,dc=net"`
 	Data        string                   `koanf:"data" doc:"Folder for state, the embedded directory, and generated secrets." example:"/var/lib/clacks"`
 	HTTP        HTTPConfig               `koanf:"http"`
+	AMQP        AMQPConfig               `koanf:"amqp"`
+	Bus         BusConfig                `koanf:"bus"`
 	State       StateConfig              `koanf:"state"`
 	Admin       AdminConfig              `koanf:"admin"`
 	Definitions DefinitionsConfig        `koanf:"definitions"`
@@ -97,10 +99,13 @@ type LogConfig struct {
 // defaultConfig is what runs with nothing configured: everything embedded, loopback only.
 func defaultConfig() *Config {
 	return &Config{
-		Domain:      "org.clacks",
-		Base:        "dc=example,dc=net",
-		Data:        "data",
-		HTTP:        HTTPConfig{Address: "127.0.0.1:8050", Grace: 15 * time.Second},
+		Domain: "org.clacks",
+		Base:   "dc=example,dc=net",
+		Data:   "data",
+		HTTP:   HTTPConfig{Address: "127.0.0.1:8050", Grace: 15 * time.Second},
+		AMQP: AMQPConfig{Address: "127.0.0.1:5672", Connections: 4096, PerAddress: 1024, Sessions: 64, Links: 256, MessageSize: 4 << 20,
+			Memory: 512 << 20, QueueMessages: 10_000, QueueBytes: 64 << 20, Idle: time.Minute},
+		Bus:         BusConfig{Workers: 32, UserCalls: 24, Status: 10 * time.Second},
 		Admin:       AdminConfig{User: "admin"},
 		Definitions: DefinitionsConfig{Builtin: true},
 		Events:      EventsConfig{Held: 1_000_000},
@@ -171,6 +176,11 @@ func (c *Config) problems(path string) []string {
 	if (c.HTTP.Certificate == "") != (c.HTTP.Key == "") {
 		add("http.certificate", "certificate and key go together")
 	}
+	c.AMQP.problems(add)
+	c.Bus.problems(add)
+	if strings.ContainsFunc(c.Domain, func(r rune) bool { return !isNameRune(r) }) || c.Domain == "" {
+		add("domain", "%q: a domain consists of letters, digits, dots, hyphens and underscores", c.Domain)
+	}
 	if !slicesHas([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		add("log.level", "%q is not one of debug, info, warn, error", c.Log.Level)
 	}
@@ -189,6 +199,10 @@ func (c *Config) problems(path string) []string {
 		c.Backends[name].problems(func(key, format string, args ...any) { add("backends."+name+"."+key, format, args...) })
 	}
 	return list
+}
+
+func isNameRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_'
 }
 
 func (b BackendConfig) problems(add func(key, format string, args ...any)) {

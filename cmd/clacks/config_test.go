@@ -77,8 +77,12 @@ func TestEveryExampleIsAccepted(t *testing.T) {
 		switch k.Path {
 		case "http.certificate":
 			text += "  key: k.pem\n"
-		case "http.key":
+		case "http.key", "amqp.key", "bus.key":
 			text += "  certificate: c.pem\n"
+		case "amqp.certificate", "bus.certificate":
+			text += "  key: k.pem\n"
+		case "amqp.clientCA":
+			text += "  certificate: c.pem\n  key: k.pem\n"
 		}
 		path := filepath.Join(t.TempDir(), "clacks.yaml")
 		writeFile(t, path, text)
@@ -99,6 +103,17 @@ func TestBadConfiguration(t *testing.T) {
 		{"no DN", "base: nonsense\n", `base: "nonsense" is not a distinguished name`},
 		{"no port", "http:\n  address: localhost\n", "http.address"},
 		{"half of TLS", "http:\n  key: k.pem\n", "certificate and key go together"},
+		{"AMQP without a port", "amqp:\n  address: localhost\n", "amqp.address"},
+		{"half of AMQP's TLS", "amqp:\n  key: k.pem\n", "amqp.certificate: certificate and key go together"},
+		{"client certificates without TLS", "amqp:\n  clientCA: c.pem\n", "amqp.clientCA"},
+		{"no connections", "amqp:\n  connections: 0\n", "amqp.connections: is positive"},
+		{"no broker", "bus:\n  url: http://x\n", `bus.url: "http://x" is not an amqp:// or amqps:// address`},
+		{"a broker's password", "bus:\n  url: http://u:secret@x\n", `bus.url: "http://u:xxxxx@x" is not`},
+		{"dialect", "bus:\n  dialect: rabbit\n", "bus.dialect"},
+		{"half of the broker's TLS", "bus:\n  certificate: c.pem\n", "bus.certificate: certificate and key go together"},
+		{"workers", "bus:\n  workers: 0\n", "bus.workers"},
+		{"status", "bus:\n  status: 1ms\n", "bus.status"},
+		{"domain", "domain: a b\n", `domain: "a b"`},
 		{"driver", "backends:\n  LDAP:\n    driver: lap\n", `backends.LDAP.driver: "lap" is not one of`},
 		{"LDAP without a server", "backends:\n  LDAP:\n    driver: ldap\n", "backends.LDAP.uris"},
 		{"LDAP address", "backends:\n  LDAP:\n    driver: ldap\n    uris: [\"http://x\"]\n", "is not an ldap://"},

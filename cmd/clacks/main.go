@@ -28,6 +28,7 @@ type commandLine struct {
 	Serve       serveCommand       `cmd:"" help:"Run the service."`
 	Call        callCommand        `cmd:"" help:"Call a command of a running service and print its result as JSON."`
 	Events      eventsCommand      `cmd:"" help:"Work with the events of a running service."`
+	Bus         busListCommand     `cmd:"" help:"Show the bus of a running service: agents, connections, links and queues."`
 	Definitions definitionsCommand `cmd:"" help:"Check and explain object definitions."`
 	XQuery      xqueryCommand      `cmd:"" name:"xquery" help:"Run an XQuery and print its result."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`

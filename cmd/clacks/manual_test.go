@@ -279,7 +279,7 @@ func runAsMake(t *testing.T, dir string) *daemon {
 	if line == nil {
 		t.Fatal("the Makefile starts no service")
 	}
-	replacer := strings.NewReplacer("$(DATA)", "data", "$(HTTP)", "127.0.0.1:0")
+	replacer := strings.NewReplacer("$(DATA)", "data", "$(HTTP)", "127.0.0.1:0", "$(AMQP)", "127.0.0.1:0")
 	for _, link := range []string{"examples", "docs"} {
 		target, err := filepath.Abs(filepath.Join(repository, link))
 		if err == nil {

@@ -69,4 +69,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	if err == nil {
 		gauge(descLast, last)
 	}
+	if c.app.bus != nil {
+		c.app.bus.collect(metrics)
+	}
 }

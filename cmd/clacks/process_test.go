@@ -73,6 +73,7 @@ type service struct {
 	t    testing.TB
 	cmd  *exec.Cmd
 	url  string
+	amqp string // where it listens for AMQP, "" for nowhere
 	log  *lockedBuffer
 	done chan struct{}
 }
@@ -103,7 +104,7 @@ func startService(t testing.TB, point string, args ...string) *service {
 		t.Fatal(err)
 	}
 	s := &service{t: t, log: &lockedBuffer{}, done: make(chan struct{})}
-	s.cmd = exec.Command(path, append([]string{"serve", "--http", "127.0.0.1:0"}, args...)...)
+	s.cmd = exec.Command(path, append([]string{"serve", "--http", "127.0.0.1:0", "--amqp", "127.0.0.1:0"}, args...)...)
 	s.cmd.Env = append(os.Environ(), "CLACKS_ADMIN_PASSWORD="+testPassword, failpoint.Variable+"="+point)
 	s.cmd.Stderr = s.log
 	if runtime.GOOS == "linux" {
@@ -119,6 +120,9 @@ func startService(t testing.TB, point string, args ...string) *service {
 	t.Cleanup(s.kill)
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), "AMQP on "); ok {
+			s.amqp = url
+		}
 		if url, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
 			s.url = url
 			break

@@ -63,6 +63,9 @@ type fault struct {
 // others: it is named only when all of them work.
 func (a *app) faults(ctx context.Context) []fault {
 	ask := map[string]func() error{"state": func() error { return a.state.Ping(ctx) }}
+	if a.bus != nil {
+		ask["bus"] = a.bus.ready
+	}
 	for name, b := range a.backends {
 		ask["backend "+name] = func() error { return b.Ping(ctx) }
 	}

@@ -76,7 +76,7 @@ func serviceOf(ts *testscript.TestScript) *scriptService {
 
 func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	running := serviceOf(ts)
-	args = append([]string{"serve", "--http", "127.0.0.1:0", "--data", ts.MkAbs("data")}, args...)
+	args = append([]string{"serve", "--http", "127.0.0.1:0", "--amqp", "127.0.0.1:0", "--data", ts.MkAbs("data")}, args...)
 	d, err := startDaemon(ts.MkAbs("."), []string{"CLACKS_ADMIN_PASSWORD=" + ts.Getenv("CLACKS_ADMIN_PASSWORD")}, args...)
 	ts.Check(err)
 	running.daemon = d

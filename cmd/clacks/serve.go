@@ -23,6 +23,7 @@ type serveCommand struct {
 	Config      string   `type:"existingfile" help:"Configuration file (YAML); see docs/configuration.md."`
 	Data        string   `type:"path" placeholder:"DIR" help:"Folder for state and generated secrets (default: data)."`
 	HTTP        string   `name:"http" placeholder:"ADDR" help:"Where to listen for HTTP (default: 127.0.0.1:8050); port 0 picks a free one."`
+	AMQP        string   `name:"amqp" placeholder:"ADDR" help:"Where to listen for AMQP 1.0 (default: 127.0.0.1:5672); port 0 picks a free one, off listens nowhere."`
 	Definitions []string `type:"path" placeholder:"PATH" help:"Further definition files, or folders of them."`
 	SQLSchema   string   `name:"sql-schema" type:"existingfile" placeholder:"FILE" help:"Repeatable SQL statements that make the mapped tables of the backend SQL."`
 	Demo        bool     `help:"Seed some fifty people and groups, and print three commands to try."`
@@ -51,11 +52,16 @@ func (c serveCommand) Run(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
-	server, err := a.door()
+	server, err := a.door(ctx)
 	if err != nil {
 		return err
 	}
 	address := a.address(listener)
+	if a.bus != nil && a.bus.url() != "" {
+		if _, err := fmt.Fprintln(env.stdout, "AMQP on", a.bus.url()); err != nil {
+			return err
+		}
+	}
 	if _, err := fmt.Fprintln(env.stdout, "listening on", address); err != nil {
 		return err
 	}
@@ -73,15 +79,29 @@ func (c serveCommand) Run(ctx context.Context, env environment) error {
 	running.Go(func() { a.reloadOnSignal(background) })
 	running.Go(func() { a.prune(background, pruneInterval) })
 	running.Go(func() { a.subscriptions.Run(background) })
+	started := make(chan struct{})
 	running.Go(func() {
 		if err := a.start(background); err != nil {
 			return
 		}
+		close(started)
 		log.Info("ready")
 		if c.Demo {
 			a.demo(background, env, address)
 		}
 	})
+	return a.serve(ctx, server, listener, started)
+}
+
+// serve answers at both doors until the context ends or the HTTP port fails.
+func (a *app) serve(ctx context.Context, server *httpd.Server, listener net.Listener, started <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer cancel()
+	if a.bus != nil {
+		serving.Go(func() { a.bus.run(ctx, started) })
+	}
 	return server.Serve(ctx, listener)
 }
 
@@ -101,6 +121,9 @@ func (c serveCommand) configuration() (*Config, error) {
 	if c.HTTP != "" {
 		config.HTTP.Address = c.HTTP
 	}
+	if c.AMQP != "" {
+		config.AMQP.Address = c.AMQP
+	}
 	config.Definitions.Paths = append(config.Definitions.Paths, c.Definitions...)
 	if c.SQLSchema != "" {
 		b := config.Backends["SQL"]
@@ -110,8 +133,8 @@ func (c serveCommand) configuration() (*Config, error) {
 	return config, nil
 }
 
-// door makes the HTTP server with all commands.
-func (a *app) door() (*httpd.Server, error) {
+// door makes the HTTP server with all commands, and joins them to the bus.
+func (a *app) door(ctx context.Context) (*httpd.Server, error) {
 	metrics := httpd.NewMetrics(version())
 	if err := metrics.Registerer().Register(collector{app: a}); err != nil {
 		return nil, err
@@ -125,8 +148,13 @@ func (a *app) door() (*httpd.Server, error) {
 	}
 	err = registry.Add(rpc.New(rpc.Spec{
 		Name: "reloadDefinitions", Help: "Reads definitions and event schemas anew; if anything is wrong, the former ones stay.",
-	}, a.reloadCommand))
+	}, a.reloadCommand), rpc.New(rpc.Spec{
+		Name: "getBus", Help: "The connections, links and queues of the bus, for administrators.",
+	}, a.busCommand))
 	if err != nil {
+		return nil, err
+	}
+	if a.bus, err = a.openBus(ctx, registry); err != nil {
 		return nil, err
 	}
 	limits := httpd.Limits{Grace: a.config.HTTP.Grace}

@@ -1,12 +1,14 @@
-// Package client calls the commands of a Clacks service over HTTP and reads its event stream.
+// Package client calls the commands of a Clacks service, over HTTP or over AMQP, and reads its event stream.
 //
 //	Call    params -> JSON-RPC 2.0 -> POST /rpc      -> result, or *Error
+//	                               -> {domain}.command.core
 //	Events  query  -> GET /events/xml (server-sent)  -> Event, Event, ...; resumed where a connection breaks
 package client
 
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,13 +24,22 @@ import (
 
 // Client is a connection to one service. It is safe for concurrent use; its fields are not changed after the first use.
 type Client struct {
-	// URL is the service's: "http://127.0.0.1:8050".
+	// URL is the service's: "http://127.0.0.1:8050", or "amqp://127.0.0.1:5672" (amqps:// for TLS) of its listener or of the broker
+	// that its agents share. A user in an AMQP URL goes before User.
 	URL string
-	// User and Password are sent as HTTP Basic; Token, when set, in their place as a bearer token.
+	// User and Password are sent as HTTP Basic, or log in at the bus; Token, when set, in their place as a bearer token, over
+	// HTTP only.
 	User, Password string
 	Token          string
+	// Domain is that of an AMQP service; "" for DefaultDomain.
+	Domain string
+	// TLS is for amqps://; nil trusts the system's authorities. With a certificate in it, and no password, the client logs in by that
+	// (SASL EXTERNAL); User is then the certificate's common name.
+	TLS *tls.Config
 	// HTTP makes the connections; nil for http.DefaultClient. Its Timeout must be zero for Events.
 	HTTP *http.Client
+
+	wire wire
 }
 
 // Error is what the service answered in place of a result. errors.As finds a *clacks.Error of the same kind in it.
@@ -71,6 +82,9 @@ func (c *Client) Call(ctx context.Context, method string, params any) (json.RawM
 	if err != nil {
 		return nil, clacks.E(clacks.Invalid, "client.call", "the parameters cannot be written: %w", err)
 	}
+	if c.onBus() {
+		return c.callBus(ctx, body)
+	}
 	r, err := c.request(ctx, http.MethodPost, "/rpc", nil, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -101,15 +115,18 @@ func Do[T any](ctx context.Context, c *Client, method string, params any) (T, er
 	return result, nil
 }
 
-func readAnswer(response *http.Response, body []byte) (json.RawMessage, error) {
-	var answer struct {
-		Result json.RawMessage
-		Error  *struct {
-			Code    int
-			Message string
-			Data    *rpc.ErrorData
-		}
+// answer is a response object of JSON-RPC 2.0.
+type answer struct {
+	Result json.RawMessage
+	Error  *struct {
+		Code    int
+		Message string
+		Data    *rpc.ErrorData
 	}
+}
+
+func readAnswer(response *http.Response, body []byte) (json.RawMessage, error) {
+	var answer answer
 	err := json.Unmarshal(body, &answer)
 	switch {
 	case err == nil && answer.Error != nil:
