@@ -45,3 +45,7 @@ func (s *Schemas) Catalogue(withSchema bool, types ...string) (*Catalogue, error
 	}
 	return c, nil
 }
+
+// TypeOf is the event type of a document: the local name of the root's one child. It reads no further than that; whether
+// the document is valid is Schemas.Validate's to say. The error is clacks.Invalid.
+func TypeOf(document []byte) (string, error) { return typeOf(document) }
