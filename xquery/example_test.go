@@ -247,3 +247,84 @@ func ExampleQuery_Supply() {
 	fmt.Println(result.Strings())
 	// Output: [2026-02-01] <nil>
 }
+
+// The items of a result are Go values; atomized, nodes become their values.
+func ExampleSequence() {
+	document := must(xquery.ParseDocument([]byte(`<person born="1815-12-10"><name>Ada</name></person>`), xquery.ParseLimits{}))
+	query := must(xquery.Compile(`1, 2.5, 3e0, "four", true(), xs:date(/person/@born), /person/name`, xquery.Options{}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{Context: document}))
+	for i := range result.Len() {
+		fmt.Printf("%T\n", result.Item(i))
+	}
+	fmt.Println(must(result.Atoms())[6])
+	fmt.Println(must(result.Strings()))
+	// Output:
+	// int64
+	// *big.Rat
+	// float64
+	// string
+	// bool
+	// time.Time
+	// *helium.Element
+	// Ada
+	// [1 2.5 3 four true 1815-12-10 Ada]
+}
+
+// A function of the program: a query calls it by its name, and catches its errors.
+func ExampleFunction() {
+	lookup := xquery.Function{
+		Name: "badge", Arity: 1, Doc: "the badge of a person",
+		Call: func(_ context.Context, args []xquery.Sequence) (xquery.Sequence, error) {
+			names, err := args[0].Strings()
+			if err != nil {
+				return nil, err
+			}
+			if len(names) != 1 || names[0] != "Ada" {
+				return nil, errors.New("nobody of that name")
+			}
+			return xquery.Of("B-1800"), nil
+		},
+	}
+	query := must(xquery.Compile(`for $n in ("Ada", "Bob") return try { badge($n) } catch * { $err:description }`,
+		xquery.Options{Functions: []xquery.Function{lookup}}))
+	fmt.Println(must(query.Evaluate(context.Background(), xquery.Input{})).Strings())
+	// Output: [B-1800 badge: nobody of that name] <nil>
+}
+
+// Texts and collections come from where the program finds them, too.
+func ExampleInput_texts() {
+	query := must(xquery.Compile(`unparsed-text("http://example.org/note") || collection("people")//name`, xquery.Options{}))
+	people := must(xquery.ParseDocument([]byte(`<people><name>Ada</name></people>`), xquery.ParseLimits{}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{
+		Texts: func(_ context.Context, uri string) ([]byte, error) { return []byte("from " + uri + ": hello "), nil },
+		Collections: func(_ context.Context, uri string) (xquery.Sequence, error) {
+			if uri != "people" {
+				return nil, errors.New("no such collection")
+			}
+			return xquery.Of(people), nil
+		},
+	}))
+	fmt.Println(result.Item(0))
+	// Output: from http://example.org/note: hello Ada
+}
+
+// A query says how its result wants to be written.
+func ExampleQuery_Output() {
+	query := must(xquery.Compile(`
+		declare namespace output = "http://www.w3.org/2010/xslt-xquery-serialization";
+		declare option output:method "xml";
+		declare option output:indent "yes";
+		<a/>`, xquery.Options{}))
+	fmt.Println(query.Output())
+	// Output: map[indent:yes method:xml]
+}
+
+// The result of one evaluation can be the variable of another one.
+func ExampleInput_variables() {
+	ages := must(xquery.Compile(`map { "Ada": 36, "Alan": 41 }`, xquery.Options{}))
+	query := must(xquery.Compile(`declare variable $ages as map(xs:string, xs:integer) external; $ages?Alan - $ages?Ada`, xquery.Options{}))
+	given := must(ages.Evaluate(context.Background(), xquery.Input{}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{Variables: map[string]xquery.Sequence{"ages": given}}))
+	fmt.Println(result.Item(0))
+	// Output: 5
+}

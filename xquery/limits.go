@@ -149,8 +149,12 @@ func (b *budget) construct(bytes int) error {
 	return nil
 }
 
-// itemCost is about what an item of a sequence takes besides its text.
-const itemCost = 16
+// itemCost is about what an item of a sequence takes besides its text, and nestingCost what a map or an array takes besides.
+// The latter also bounds how deep these nest, and so the stack of what walks through them: about a kilobyte a level.
+const (
+	itemCost    = 16
+	nestingCost = 320
+)
 
 // charge counts a sequence that was constructed, by its text and its items.
 func (b *budget) charge(s xpath3.Sequence) error {
@@ -167,10 +171,13 @@ func (b *budget) charge(s xpath3.Sequence) error {
 	bytes := 0
 	for _, item := range items {
 		bytes += itemCost
-		if a, ok := item.(xpath3.AtomicValue); ok {
-			if text, ok := a.Value.(string); ok {
+		switch item := item.(type) {
+		case xpath3.AtomicValue:
+			if text, ok := item.Value.(string); ok {
 				bytes += len(text)
 			}
+		case xpath3.MapItem, xpath3.ArrayItem:
+			bytes += nestingCost
 		}
 	}
 	return b.construct(bytes)

@@ -53,6 +53,13 @@ var greedy = []string{
 	`let $f := function($f) { $f($f) } return $f($f)`,
 	`let $f := function($f, $n) { 1 + $f($f, $n + 1) } return $f($f, 0)`,
 	`let $f := function($f) { (1, 2) ! $f($f) } return $f($f)`,
+	// nesting
+	`fold-left(1 to 90000, [], function($a, $b) { [$a] })`,
+	`fold-left(1 to 90000, map {}, function($a, $b) { map { 1: $a } })`,
+	`fold-right((1 to 9000) ! [], [], array:append(?, ?))`,
+	`fold-right((1 to 9000) ! [], [], array:append#2)`,
+	`fold-right((1 to 9000) ! [], [], function-lookup(xs:QName("array:append"), 2))`,
+	`let $f := array:append#2 return fold-right((1 to 9000) ! [], [], $f(?, ?))`,
 	// bytes
 	`fold-left(1 to 100, "ab", function($a, $b) { $a || $a })`,
 	`fold-left(1 to 100, "ab", function($a, $b) { concat($a, $a) })`,

@@ -55,7 +55,11 @@ func (c *compiler) untraced(e expr) xpath3.Expr {
 	case *call:
 		return c.call(e)
 	case *dynamicCall:
-		return xpath3.DynamicFunctionCall{Func: c.expr(e.function), Args: c.exprs(e.args)}
+		call := xpath3.DynamicFunctionCall{Func: c.expr(e.function), Args: c.exprs(e.args)}
+		if slices.Contains(e.args, nil) {
+			return hookCall(hookFunction, call) // its calls count
+		}
+		return call
 	case *functionRef:
 		return c.functionRef(e)
 	case *inlineFunction:

@@ -2,13 +2,23 @@ package xquery
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lestrrat-go/helium/xpath3"
 )
 
-// call compiles a static function call.
+// call compiles a static function call. Functions that it makes of others count their calls.
 func (c *compiler) call(e *call) xpath3.Expr {
+	target := c.direct(e)
+	if slices.Contains(e.args, nil) || e.name.uri == xpath3.NSFn && e.name.local == "function-lookup" {
+		return hookCall(hookFunction, target)
+	}
+	return target
+}
+
+// direct compiles the call itself.
+func (c *compiler) direct(e *call) xpath3.Expr {
 	prefix, local := c.function(e.offset, e.name, len(e.args))
 	if edited := c.edited(e); edited != nil {
 		return edited

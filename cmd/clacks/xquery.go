@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ type xqueryCommand struct {
 	Color      string        `enum:"auto,always,never" default:"auto" help:"Colours: auto (on a terminal, unless NO_COLOR is set), always or never."`
 	Timeout    time.Duration `default:"1m" help:"End the query after this time."`
 	MaxInput   size          `default:"64M" help:"Largest XML document to read, in bytes (or K, M, G)."`
-	MaxSize    size          `default:"512M" help:"Most that the query may construct, in bytes (or K, M, G)."`
+	MaxSize    size          `default:"128M" help:"Most that the query may construct, in bytes (or K, M, G)."`
 	MaxSteps   int           `default:"1000000000" help:"Most steps that the query may take."`
 	MaxDepth   int           `default:"2048" help:"Deepest nesting of function calls."`
 	File       string        `arg:"" optional:"" placeholder:"FILE.xq" help:"File with the query; - is the standard input."`
@@ -57,6 +58,8 @@ const interrupted = 130
 func (c xqueryCommand) Run(ctx context.Context, env environment) error {
 	// The evaluation ends by its context; a second Ctrl-C ends the process, whatever it does.
 	defer context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })()
+	// What is nested deeply is walked through recursively: the more a query may construct, the more stack that takes.
+	debug.SetMaxStack(max(1<<30, 8*int(c.MaxSize)))
 	run := &xqueryRun{xqueryCommand: c, env: env, sources: make(map[string]string)}
 	err := run.run(ctx)
 	if err != nil && ctx.Err() != nil {
