@@ -125,9 +125,6 @@ func (r *receiver) Close(ctx context.Context) error {
 
 // Receive implements bus.Receiver.
 func (r *receiver) Receive(ctx context.Context) (*bus.Delivery, error) {
-	waiting, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(r.life, cancel)()
 	for {
 		a, err := r.get(ctx)
 		if err != nil {
@@ -136,7 +133,7 @@ func (r *receiver) Receive(ctx context.Context) (*bus.Delivery, error) {
 		if r.wasRenewed() {
 			return nil, bus.ErrRenewed
 		}
-		m, err := a.link.Receive(waiting, nil)
+		m, err := r.next(ctx, a)
 		switch {
 		case err == nil:
 			return r.delivery(a, m), nil
@@ -150,6 +147,17 @@ func (r *receiver) Receive(ctx context.Context) (*bus.Delivery, error) {
 			return nil, c
 		}
 	}
+}
+
+// next waits for a message on a living link.
+func (r *receiver) next(ctx context.Context, a *living[*amqp.Receiver]) (*amqp.Message, error) {
+	if m := a.link.Prefetched(); m != nil {
+		return m, nil
+	}
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)()
+	return a.link.Receive(waiting, nil)
 }
 
 // wasRenewed reports once that the dynamic node is another.

@@ -1,0 +1,319 @@
+package remote_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"clacks/access"
+	"clacks/bus"
+	"clacks/bus/container"
+	"clacks/bus/remote"
+	"clacks/internal/testservers"
+)
+
+// These benchmarks hold the embedded listener against RabbitMQ in one run: rounds of both alternate, and the medians are
+// reported with their ratio. Clients are the same program, a connection each. `make bench` runs them once each; the number of
+// iterations that go test chooses has no meaning here.
+
+const (
+	benchRounds = 5
+	benchRound  = time.Second
+	benchBody   = 512 // bytes of a request, a reply, an event
+)
+
+// side is one of the two that are compared.
+type side struct {
+	name  string
+	url   string
+	user  string
+	pass  string
+	agent func(b *testing.B) bus.Bus // of the agent: beside the listener it needs no wire
+	group string                     // the address that every subscriber of the fan-out attaches to
+	to    string                     // where its publisher sends
+}
+
+func (s side) connect(b *testing.B) bus.Bus {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	defer cancel()
+	c, err := remote.Dial(ctx, remote.Options{URL: s.url, User: s.user, Password: s.pass, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+// sides starts both servers.
+func sides(b *testing.B) []side {
+	b.Helper()
+	rabbit := testservers.SharedRabbitMQ(b)
+	nodes := container.New(container.AllowAll{}, container.Options{})
+	b.Cleanup(nodes.Close)
+	nodes.Handle("bench.fanout", newFanout())
+	address, _ := serve(b, nodes, "127.0.0.1:0", nil)
+	other := side{name: "rabbitmq", url: rabbit.URL, user: rabbit.User, pass: rabbit.Password, group: "/exchange/amq.fanout", to: "/exchange/amq.fanout"}
+	other.agent = other.connect
+	own := side{name: "clacks", url: "amqp://" + address, user: "ann", pass: "ann", group: "bench.fanout", to: "bench.fanout"}
+	own.agent = func(*testing.B) bus.Bus { return nodes.Connect(bus.Peer{User: access.User{ID: "agent"}}) }
+	return []side{other, own}
+}
+
+// fanout is a node whose messages go to all its receivers; a slow one makes the sender wait.
+type fanout struct {
+	mu   sync.Mutex
+	subs map[*subscription]struct{}
+}
+
+type subscription struct {
+	node *fanout
+	in   chan *bus.Message
+}
+
+func newFanout() *fanout { return &fanout{subs: map[*subscription]struct{}{}} }
+
+func (f *fanout) Source(context.Context, bus.SourceRequest) (bus.Source, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := &subscription{f, make(chan *bus.Message, 256)}
+	f.subs[s] = struct{}{}
+	return s, nil
+}
+
+func (f *fanout) Target(context.Context, bus.TargetRequest) (bus.Target, error) { return f, nil }
+
+func (f *fanout) Put(_ context.Context, m *bus.Message) bus.Disposition {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s := range f.subs {
+		s.in <- m
+	}
+	return bus.Disposition{}
+}
+
+func (f *fanout) Close() {}
+
+func (s *subscription) Next(ctx context.Context) (*bus.Delivery, error) {
+	select {
+	case m := <-s.in:
+		return bus.NewDelivery(m, nil), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *subscription) Ready() (*bus.Delivery, error) {
+	select {
+	case m := <-s.in:
+		return bus.NewDelivery(m, nil), nil
+	default:
+		return nil, nil
+	}
+}
+
+func (s *subscription) Applied() []bus.Filter { return nil }
+
+func (s *subscription) Close(bool) {
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	delete(s.node.subs, s)
+}
+
+// figures are those of one round.
+type figures struct {
+	rate     float64
+	p50, p99 time.Duration
+}
+
+// compare runs rounds of both sides and reports the medians.
+func compare(b *testing.B, all []side, round func(s side) figures) {
+	b.Helper()
+	results := map[string][]figures{}
+	for range benchRounds {
+		for _, s := range all {
+			results[s.name] = append(results[s.name], round(s))
+		}
+	}
+	median := map[string]figures{}
+	for name, rounds := range results {
+		m := figures{
+			rate: middle(rounds, func(f figures) float64 { return f.rate }),
+			p50:  time.Duration(middle(rounds, func(f figures) float64 { return float64(f.p50) })),
+			p99:  time.Duration(middle(rounds, func(f figures) float64 { return float64(f.p99) })),
+		}
+		median[name] = m
+		b.ReportMetric(m.rate, name+"/s")
+		if m.p50 > 0 {
+			b.ReportMetric(float64(m.p50.Microseconds()), name+"-p50-us")
+			b.ReportMetric(float64(m.p99.Microseconds()), name+"-p99-us")
+		}
+	}
+	b.ReportMetric(median["clacks"].rate/median["rabbitmq"].rate, "ratio")
+	b.ReportMetric(0, "ns/op")
+}
+
+func middle(rounds []figures, of func(figures) float64) float64 {
+	values := make([]float64, len(rounds))
+	for i, f := range rounds {
+		values[i] = of(f)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// answer runs an agent with as many workers, which sends the reply first and accepts then.
+func answer(b *testing.B, s side, address string, workers int) {
+	b.Helper()
+	conn := s.agent(b)
+	in, err := conn.Receiver(b.Context(), address, bus.ReceiverOptions{Credit: uint32(2 * workers)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := conn.Sender(b.Context(), "", bus.SenderOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	var group sync.WaitGroup
+	b.Cleanup(func() { cancel(); group.Wait() })
+	for range workers {
+		group.Go(func() {
+			for {
+				d, err := in.Receive(ctx)
+				if err != nil {
+					return
+				}
+				p := d.Message.Properties
+				reply := &bus.Message{Body: d.Message.Body, Properties: bus.Properties{To: p.ReplyTo, CorrelationID: p.CorrelationID}}
+				if err := out.Send(ctx, reply); err != nil && ctx.Err() == nil {
+					b.Errorf("reply: %v", err)
+				}
+				if err := d.Accept(ctx); err != nil && ctx.Err() == nil {
+					b.Errorf("accept: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkRPC(b *testing.B) {
+	all := sides(b)
+	for _, clients := range []int{1, 16} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			requesters := map[string][]*bus.Requester{}
+			for _, s := range all {
+				address := fmt.Sprint("bench.rpc.", clients)
+				answer(b, s, address, 8)
+				for range clients {
+					r, err := bus.NewRequester(b.Context(), s.connect(b), address, "bench")
+					if err != nil {
+						b.Fatal(err)
+					}
+					requesters[s.name] = append(requesters[s.name], r)
+				}
+			}
+			compare(b, all, func(s side) figures { return call(b, requesters[s.name]) })
+		})
+	}
+}
+
+// call lets every requester ask for one round, without a pause.
+func call(b *testing.B, requesters []*bus.Requester) figures {
+	b.Helper()
+	var mu sync.Mutex
+	var took []time.Duration
+	var group sync.WaitGroup
+	began := time.Now()
+	for _, r := range requesters {
+		group.Go(func() {
+			var own []time.Duration
+			for time.Since(began) < benchRound {
+				start := time.Now()
+				if _, err := r.Request(b.Context(), &bus.Message{Body: make([]byte, benchBody)}); err != nil {
+					b.Error(err)
+					return
+				}
+				own = append(own, time.Since(start))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, own...)
+		})
+	}
+	group.Wait()
+	elapsed := time.Since(began)
+	if len(took) == 0 {
+		b.Fatal("no reply came")
+	}
+	slices.Sort(took)
+	return figures{float64(len(took)) / elapsed.Seconds(), took[len(took)/2], took[len(took)*99/100]}
+}
+
+func BenchmarkFanOut(b *testing.B) {
+	all := sides(b)
+	b.Run("at-most-once", func(b *testing.B) { fanOut(b, all, true) })
+	b.Run("accepted", func(b *testing.B) { fanOut(b, all, false) })
+}
+
+// fanOut sends to a hundred subscribers, who take deliveries that are settled, or accept each.
+func fanOut(b *testing.B, all []side, settled bool) {
+	const subscribers, batch = 100, 50
+	type way struct {
+		out  bus.Sender
+		came *atomic.Int64
+		full chan struct{}
+	}
+	ways := map[string]way{}
+	for _, s := range all {
+		w := way{came: &atomic.Int64{}, full: make(chan struct{}, 1)}
+		for range subscribers {
+			in, err := s.connect(b).Receiver(b.Context(), s.group, bus.ReceiverOptions{Settled: settled, Credit: 4 * batch})
+			if err != nil {
+				b.Fatal(err)
+			}
+			go func() {
+				for {
+					d, err := in.Receive(b.Context())
+					if err != nil {
+						return
+					}
+					if err := d.Accept(b.Context()); err != nil {
+						return
+					}
+					if w.came.Add(1)%(subscribers*batch) == 0 {
+						w.full <- struct{}{}
+					}
+				}
+			}()
+		}
+		var err error
+		if w.out, err = s.connect(b).Sender(b.Context(), s.to, bus.SenderOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		ways[s.name] = w
+	}
+	compare(b, all, func(s side) figures {
+		w := ways[s.name]
+		began, count := time.Now(), 0
+		for time.Since(began) < benchRound {
+			var group sync.WaitGroup
+			for range batch {
+				group.Go(func() {
+					if err := w.out.Send(b.Context(), &bus.Message{Body: make([]byte, benchBody)}); err != nil {
+						b.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			<-w.full
+			count += batch * subscribers
+		}
+		return figures{rate: float64(count) / time.Since(began).Seconds()}
+	})
+}
