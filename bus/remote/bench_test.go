@@ -257,62 +257,85 @@ func call(b *testing.B, requesters []*bus.Requester) figures {
 
 func BenchmarkFanOut(b *testing.B) {
 	all := sides(b)
-	b.Run("at-most-once", func(b *testing.B) { fanOut(b, all, true) })
-	b.Run("accepted", func(b *testing.B) { fanOut(b, all, false) })
+	b.Run("subscribers=counters", func(b *testing.B) { fanOut(b, all, count) })
+	b.Run("subscribers=go", func(b *testing.B) { fanOut(b, all, listen(true)) })
+	b.Run("subscribers=go-accepting", func(b *testing.B) { fanOut(b, all, listen(false)) })
 }
 
-// fanOut sends to a hundred subscribers, who take deliveries that are settled, or accept each.
-func fanOut(b *testing.B, all []side, settled bool) {
-	const subscribers, batch = 100, 50
-	type way struct {
-		out  bus.Sender
-		came *atomic.Int64
-		full chan struct{}
-	}
-	ways := map[string]way{}
-	for _, s := range all {
-		w := way{came: &atomic.Int64{}, full: make(chan struct{}, 1)}
-		for range subscribers {
-			in, err := s.connect(b).Receiver(b.Context(), s.group, bus.ReceiverOptions{Settled: settled, Credit: 4 * batch})
+const fanOutBatch = 50
+
+// count subscribes with a counter.
+func count(b *testing.B, s side, came func()) {
+	c := newCounter(b, s)
+	go func() {
+		for {
+			transfer, err := c.frame()
 			if err != nil {
-				b.Fatal(err)
+				return
 			}
-			go func() {
-				for {
-					d, err := in.Receive(b.Context())
-					if err != nil {
-						return
-					}
-					if err := d.Accept(b.Context()); err != nil {
-						return
-					}
-					if w.came.Add(1)%(subscribers*batch) == 0 {
-						w.full <- struct{}{}
-					}
-				}
-			}()
+			if transfer {
+				came()
+			}
 		}
-		var err error
-		if w.out, err = s.connect(b).Sender(b.Context(), s.to, bus.SenderOptions{}); err != nil {
+	}()
+}
+
+// listen subscribes with our own client; deliveries are settled when they come, or are accepted each.
+func listen(settled bool) func(b *testing.B, s side, came func()) {
+	return func(b *testing.B, s side, came func()) {
+		in, err := s.connect(b).Receiver(b.Context(), s.group, bus.ReceiverOptions{Settled: settled, Credit: 4 * fanOutBatch})
+		if err != nil {
 			b.Fatal(err)
 		}
-		ways[s.name] = w
+		go func() {
+			for {
+				d, err := in.Receive(b.Context())
+				if err != nil {
+					return
+				}
+				if err := d.Accept(b.Context()); err != nil {
+					return
+				}
+				came()
+			}
+		}()
+	}
+}
+
+// fanOut sends to a hundred subscribers, a batch at once, and waits until all have the batch.
+func fanOut(b *testing.B, all []side, subscribe func(b *testing.B, s side, came func())) {
+	const subscribers = 100
+	outs, fulls := map[string]bus.Sender{}, map[string]chan struct{}{}
+	for _, s := range all {
+		var deliveries atomic.Int64
+		full := make(chan struct{}, 1)
+		for range subscribers {
+			subscribe(b, s, func() {
+				if deliveries.Add(1)%(subscribers*fanOutBatch) == 0 {
+					full <- struct{}{}
+				}
+			})
+		}
+		out, err := s.connect(b).Sender(b.Context(), s.to, bus.SenderOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		outs[s.name], fulls[s.name] = out, full
 	}
 	compare(b, all, func(s side) figures {
-		w := ways[s.name]
 		began, count := time.Now(), 0
 		for time.Since(began) < benchRound {
 			var group sync.WaitGroup
-			for range batch {
+			for range fanOutBatch {
 				group.Go(func() {
-					if err := w.out.Send(b.Context(), &bus.Message{Body: make([]byte, benchBody)}); err != nil {
+					if err := outs[s.name].Send(b.Context(), &bus.Message{Body: make([]byte, benchBody)}); err != nil {
 						b.Error(err)
 					}
 				})
 			}
 			group.Wait()
-			<-w.full
-			count += batch * subscribers
+			<-fulls[s.name]
+			count += fanOutBatch * subscribers
 		}
 		return figures{rate: float64(count) / time.Since(began).Seconds()}
 	})
