@@ -89,11 +89,24 @@ type progress struct {
 // now. Errors are clacks.NotFound (no such subscription of this user, or events that it needs are not kept any more),
 // Limit and Unavailable.
 func (s *Subscriptions) Open(ctx context.Context, user access.User, id string) (*Consumer, error) {
+	return s.serve(ctx, &user, Fence{}, id)
+}
+
+// Relay is Open for whoever passes the events on to a place where the subscriber can fetch them. That somebody relays is no
+// sign of life of the subscriber: he has to ask for his subscription again now and then (Create), unless it is durable. The
+// rights are those that the subscriber had when he did so the last time. It needs the fence of the lease on relaying, and is
+// clacks.Conflict when another agent has that now.
+func (s *Subscriptions) Relay(ctx context.Context, fence Fence, id string) (*Consumer, error) {
+	return s.serve(ctx, nil, fence, id)
+}
+
+// serve opens a subscription on behalf of its owner, or of nobody in particular.
+func (s *Subscriptions) serve(ctx context.Context, user *access.User, fence Fence, id string) (*Consumer, error) {
 	s.evict(id, errStolen)
 	if err := s.flush(ctx); err != nil {
 		return nil, err
 	}
-	r, err := s.seize(ctx, user, id)
+	r, err := s.seize(ctx, user, fence, id)
 	if err != nil {
 		return nil, err
 	}
@@ -116,26 +129,38 @@ func (s *Subscriptions) Open(ctx context.Context, user access.User, id string) (
 }
 
 // seize takes the subscription from whoever has it.
-func (s *Subscriptions) seize(ctx context.Context, user access.User, id string) (*record, error) {
-	r, err := s.record(ctx, ` WHERE id = ? AND owner = ?`, id, user.ID)
+func (s *Subscriptions) seize(ctx context.Context, user *access.User, fence Fence, id string) (*record, error) {
+	r, err := s.record(ctx, ` WHERE id = ?`, id)
 	if err != nil {
 		return nil, err
 	}
-	if r == nil || user.Anonymous() {
+	if r == nil || user != nil && (user.Anonymous() || user.ID != r.owner.ID) {
 		return nil, unknownSubscription()
 	}
+	set, args := `epoch = epoch + 1, attached = ?`, []any{true}
+	if user != nil {
+		set, args = set+`, owner_uuid = ?, owner_dn = ?, owner_admin = ?, lease = ?`, append(args, user.UUID, user.DN, user.Admin, s.lease(r.durable))
+		r.owner = *user
+	}
+	where := ` WHERE id = ?`
+	args = append(args, id)
+	if user == nil {
+		sql, more := fence.condition()
+		where, args = where+` AND `+sql, append(args, more...)
+	}
 	results, err := s.db.Exec(ctx, store.Statement{
-		SQL: `UPDATE clacks_subscriptions SET epoch = epoch + 1, attached = ?, owner_uuid = ?, owner_dn = ?, owner_admin = ?, lease = ? ` +
-			`WHERE id = ? AND owner = ? RETURNING epoch`,
-		Args: []any{true, user.UUID, user.DN, user.Admin, s.lease(r.durable), id, user.ID}, Returning: true, Rows: 1,
+		SQL: `UPDATE clacks_subscriptions SET ` + set + where + ` RETURNING epoch`, Args: args, Returning: true, Rows: 1,
 	})
+	switch {
+	case asRows(err) && user == nil:
+		return nil, errStolen
+	case asRows(err):
+		return nil, unknownSubscription()
+	}
 	if err != nil {
-		if gone := asRows(err); gone {
-			return nil, unknownSubscription()
-		}
 		return nil, fmt.Errorf("take over a subscription: %w", err)
 	}
-	r.epoch, r.owner = results[0].Value, user
+	r.epoch, r.relayed = results[0].Value, user == nil
 	return r, nil
 }
 
@@ -201,6 +226,9 @@ func (c *Consumer) ID() string { return c.record.id }
 
 // Durable tells whether notices have to be handled.
 func (c *Consumer) Durable() bool { return c.record.durable }
+
+// Ended is why the consumer has ended; nil while it has not.
+func (c *Consumer) Ended() error { return context.Cause(c.ended) }
 
 // Next waits for the next notice. The error is the context's, or says why the consumer has ended: clacks.Conflict when
 // another one has taken over, NotFound when the subscription or the events that it needs are gone.

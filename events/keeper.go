@@ -63,7 +63,14 @@ type kept struct {
 }
 
 // flush writes the progress of all consumers who have made some, and of those who ended.
+// One writes at a time: who asks for a flush wants what was handled before to be written when it returns.
 func (s *Subscriptions) flush(ctx context.Context) error {
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	s.mu.Lock()
 	var all []kept
 	for _, c := range s.closing {
@@ -99,7 +106,7 @@ func (s *Subscriptions) due(c *Consumer, now progress) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	age := time.Since(c.writtenAt)
-	if !c.record.durable && age > s.limits.Lease/2 {
+	if !c.record.durable && !c.record.relayed && age > s.limits.Lease/2 {
 		return true
 	}
 	return now.counts != c.written.counts || now != c.written && age > looksEvery
@@ -135,12 +142,12 @@ func (s *Subscriptions) write(ctx context.Context, changed []kept) error {
 // statement writes one consumer's progress, if the subscription is still his.
 func (s *Subscriptions) statement(k *kept) store.Statement {
 	r := &k.consumer.record
-	return store.Statement{
-		SQL: `UPDATE clacks_subscriptions SET handled = ?, delivered = ?, rejected = ?, failed = ?, last_error = ?, attached = ?, lease = ? ` +
-			`WHERE id = ? AND epoch = ?`,
-		Args: []any{k.now.handled, k.now.counts.delivered, k.now.counts.rejected, k.now.counts.failed, column(k.now.lastError),
-			!k.closing, s.lease(r.durable), r.id, r.epoch},
+	set := `handled = ?, delivered = ?, rejected = ?, failed = ?, last_error = ?, attached = ?`
+	args := []any{k.now.handled, k.now.counts.delivered, k.now.counts.rejected, k.now.counts.failed, column(k.now.lastError), !k.closing}
+	if !r.relayed {
+		set, args = set+`, lease = ?`, append(args, s.lease(r.durable))
 	}
+	return store.Statement{SQL: `UPDATE clacks_subscriptions SET ` + set + ` WHERE id = ? AND epoch = ?`, Args: append(args, r.id, r.epoch)}
 }
 
 // putBack makes those who ended be written the next time.

@@ -31,6 +31,7 @@ type Subscriptions struct {
 	limits  SubscriptionLimits
 	logger  *slog.Logger
 	wake    chan struct{} // holds a token when the keeper has something to do at once
+	writing chan struct{} // holds a token while somebody writes
 	mu      sync.Mutex
 	open    map[string]*Consumer
 	closing []*Consumer // closed ones, whose last state is not written yet
@@ -75,7 +76,8 @@ func (l SubscriptionLimits) withDefaults() SubscriptionLimits {
 // NewSubscriptions makes those of a log, in its database.
 func NewSubscriptions(log *Log, limits SubscriptionLimits) *Subscriptions {
 	return &Subscriptions{
-		log: log, db: log.db, limits: limits.withDefaults(), logger: log.logger, wake: make(chan struct{}, 1), open: map[string]*Consumer{},
+		log: log, db: log.db, limits: limits.withDefaults(), logger: log.logger, wake: make(chan struct{}, 1),
+		writing: make(chan struct{}, 1), open: map[string]*Consumer{},
 	}
 }
 
@@ -113,6 +115,7 @@ type record struct {
 	id, name, query, deliver string
 	owner                    access.User
 	durable, attached        bool
+	relayed                  bool // the consumer is no sign of life of the subscriber
 	handled, epoch           int64
 	created, lease           int64
 	counts                   counts
@@ -371,6 +374,21 @@ func (r *record) state(last int64) SubscriptionState {
 		state.Expires = time.UnixMicro(r.lease).UTC()
 	}
 	return state
+}
+
+// IDs are those of all subscriptions, the oldest first.
+func (s *Subscriptions) IDs(ctx context.Context) ([]string, error) {
+	var ids []string
+	err := s.db.Query(ctx, `SELECT id FROM clacks_subscriptions ORDER BY created, id`, nil, func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the subscriptions: %w", err)
+	}
+	return ids, nil
 }
 
 // Slowest is the position of the durable subscription that is the furthest behind; the largest number when there is none.
