@@ -40,7 +40,7 @@ class Node(MessagingHandler):
         super().__init__(auto_accept=False)
         self.options, self.password = options, password
         self.run, self.every, self.asked = None, 10, {}
-        self.commands = self.replies = self.status = None
+        self.commands = self.replies = self.timer = None
         self.leaving = False
         self.injector = EventInjector()  # brings signals into the event loop
 
@@ -89,14 +89,14 @@ class Node(MessagingHandler):
         self.run, self.every = result["run"], result["every"]
         if self.commands is None:
             self.commands = self.container.create_receiver(self.connection, result["address"])
-            self.container.schedule(self.every, self)
+            self.timer = self.container.schedule(self.every, self)
 
     def on_timer_task(self, event):
         if self.leaving:
             return
         if self.replies.remote_source.address and self.run:
             self.ask(self.reported, "nodeStatus", node=self.options.node, run=self.run, load=0, latency=0, workers=1)
-        self.container.schedule(self.every, self)
+        self.timer = self.container.schedule(self.every, self)
 
     def reported(self, result, error):
         if error and error["data"]["kind"] == "not-found":
@@ -139,6 +139,8 @@ class Node(MessagingHandler):
 
     def on_leave(self, event):
         self.leaving = True
+        if self.timer:
+            self.timer.cancel()
         if not self.run:
             self.connection.close()
             return

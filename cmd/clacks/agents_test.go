@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"clacks"
+	"clacks/internal/testservers"
+	"clacks/rpc/client"
+)
+
+// broker carries the bus of a domain.
+type broker struct {
+	name, url, user, password string
+}
+
+// brokers are what two agents may meet at: the listener of a third process, and RabbitMQ.
+var brokers = map[string]func(t *testing.T) broker{
+	"listener": func(t *testing.T) broker {
+		config := filepath.Join(t.TempDir(), "clacks.yaml")
+		writeFile(t, config, "domain: carrier\n") // it has no commands of the agents' domain
+		s := mustStart(t, "--config", config, "--data", t.TempDir())
+		return broker{url: s.amqp, user: "admin", password: testPassword}
+	},
+	"RabbitMQ": func(t *testing.T) broker {
+		s := testservers.RabbitMQ(t)
+		return broker{url: s.URL, user: s.User, password: s.Password}
+	},
+}
+
+// TestTwoAgents lets two agents share a domain: commands spread evenly, one is killed under load and comes back; nothing that
+// was acknowledged is lost, nothing runs twice, and the events are in order.
+func TestTwoAgents(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short mode")
+	}
+	for name, open := range brokers {
+		t.Run(name, func(t *testing.T) {
+			d := &twoAgents{t: t, broker: open(t)}
+			d.prepare()
+			d.spread()
+			d.kill()
+			d.check()
+		})
+	}
+}
+
+// twoAgents is one such domain.
+type twoAgents struct {
+	t      *testing.T
+	broker broker
+	args   [2][]string
+	agents [2]*service
+	people []string // the UUIDs of those whose badges change
+
+	mu           sync.Mutex
+	acknowledged map[string]bool // badges that were given, by whether that was answered
+}
+
+const (
+	loaders = 8  // clients at once
+	changes = 40 // of each, in each part
+)
+
+// prepare starts both agents on one directory and one database.
+func (d *twoAgents) prepare() {
+	slapd := testservers.Slapd(d.t)
+	database := testservers.Postgres(d.t).NewDatabase(d.t)
+	d.acknowledged = map[string]bool{}
+	d.t.Setenv("CLACKS_TEST_BUS_PASSWORD", d.broker.password)
+	for i := range d.agents {
+		data := d.t.TempDir()
+		config := filepath.Join(data, "clacks.yaml")
+		writeFile(d.t, filepath.Join(data, "secret.key"), "what the agents of a domain share")
+		writeFile(d.t, config, serverConfig(slapd, database)+fmt.Sprintf(`admin:
+  user: %s
+bus:
+  url: %q
+  user: %s
+  passwordEnv: CLACKS_TEST_BUS_PASSWORD
+  status: 500ms
+`, d.broker.user, d.broker.url, d.broker.user))
+		d.args[i] = []string{"--config", config, "--data", data, "--definitions", exampleDefinitions, "--sql-schema", exampleSchema}
+		d.agents[i] = mustStart(d.t, d.args[i]...)
+	}
+	c := d.client()
+	defer closeClient(c)
+	type created struct{ UUID, DN string }
+	people, err := client.Do[created](d.t.Context(), c, "createObject", map[string]any{"type": "PeopleContainer", "base": slapd.Base})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for i := range loaders {
+		made, err := client.Do[created](d.t.Context(), c, "createObject", map[string]any{"type": "User", "base": people.DN,
+			"attributes": person("load" + strconv.Itoa(i))})
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.people = append(d.people, made.UUID)
+	}
+}
+
+func (d *twoAgents) client() *client.Client {
+	return &client.Client{URL: d.broker.url, User: d.broker.user, Password: d.broker.password}
+}
+
+// load gives everybody new badges, numbered from first on, one after another, and notes which were acknowledged.
+func (d *twoAgents) load(first int, done *atomic.Int32) {
+	var loading sync.WaitGroup
+	for i, uuid := range d.people {
+		loading.Go(func() {
+			c := d.client()
+			defer closeClient(c)
+			for n := range changes {
+				badge := fmt.Sprintf("B-%04d", first+i*changes+n)
+				ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
+				_, err := c.Call(ctx, "updateObject", map[string]any{"id": uuid, "changes": map[string]any{"badgeNumber": badge}})
+				cancel()
+				d.mu.Lock()
+				d.acknowledged[badge] = err == nil
+				d.mu.Unlock()
+				if err != nil {
+					d.t.Logf("not acknowledged: %s: %v", badge, err) // a client of an agent that was killed may be told so
+				}
+				done.Add(1)
+			}
+		})
+	}
+	loading.Wait()
+}
+
+// metric reads one number of an agent.
+func (d *twoAgents) metric(s *service, name string) float64 {
+	response, err := http.Get(s.url + "/metrics")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	d.t.Fatalf("no metric %s", name)
+	return 0
+}
+
+// spread wants both to do about the same.
+func (d *twoAgents) spread() {
+	const replies = "clacks_bus_replies_total"
+	var before, after [2]float64
+	for i, s := range d.agents {
+		before[i] = d.metric(s, replies)
+	}
+	d.load(0, &atomic.Int32{})
+	for i, s := range d.agents {
+		after[i] = d.metric(s, replies) - before[i]
+	}
+	if sum := after[0] + after[1]; sum != loaders*changes || after[0] < sum/3 || after[1] < sum/3 {
+		d.t.Errorf("%v of %d commands were answered by each", after, loaders*changes)
+	}
+	for badge, ok := range d.acknowledged {
+		if !ok {
+			d.t.Errorf("%s failed, and nobody was killed", badge)
+		}
+	}
+	nodes := 0.0
+	for range 100 {
+		if nodes = d.metric(d.agents[0], "clacks_bus_nodes"); nodes == 2 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if nodes != 2 {
+		d.t.Errorf("an agent knows %v nodes", nodes)
+	}
+}
+
+// kill ends one agent in the middle, and starts it again a little later.
+func (d *twoAgents) kill() {
+	var done atomic.Int32
+	var loading sync.WaitGroup
+	loading.Go(func() { d.load(loaders*changes, &done) })
+	until := func(n int32) {
+		for done.Load() < n {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	until(loaders * changes / 4)
+	d.agents[0].kill()
+	until(loaders * changes / 2)
+	d.agents[0] = mustStart(d.t, d.args[0]...)
+	loading.Wait()
+}
+
+// check reads all events, by the second agent.
+func (d *twoAgents) check() {
+	acknowledged := 0
+	for _, ok := range d.acknowledged {
+		if ok {
+			acknowledged++
+		}
+	}
+	if acknowledged < 2*loaders*changes*9/10 {
+		d.t.Errorf("only %d of %d commands were acknowledged", acknowledged, 2*loaders*changes)
+	}
+	seen, last := map[string]int{}, int64(0)
+	for e := range d.events() {
+		if e.Sequence <= last {
+			d.t.Errorf("event %d behind %d", e.Sequence, last)
+		}
+		last = e.Sequence
+		seen[badgeOf(d.t, e.Document)]++
+	}
+	for badge, ok := range d.acknowledged {
+		if n := seen[badge]; n > 1 || ok && n != 1 {
+			d.t.Errorf("%s: acknowledged %t, %d events", badge, ok, n)
+		}
+	}
+}
+
+// events are all changes of badges. A last change marks their end.
+func (d *twoAgents) events() <-chan client.Event {
+	const end = "B-9999"
+	last := d.client()
+	defer closeClient(last)
+	_, err := last.Call(d.t.Context(), "updateObject", map[string]any{"id": d.people[0], "changes": map[string]any{"badgeNumber": end}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	list := make(chan client.Event)
+	go func() {
+		defer close(list)
+		c := &client.Client{URL: d.agents[1].url, User: d.broker.user, Password: testPassword}
+		for e, err := range c.Events(d.t.Context(), `Event/ObjectChanged[ChangeType = "update"]/Attributes/Attribute[@name = "badgeNumber"]`, "0") {
+			if err != nil {
+				d.t.Error(err)
+				return
+			}
+			if bytes.Contains(e.Document, []byte("<New>"+end+"</New>")) {
+				return
+			}
+			list <- e
+		}
+	}()
+	return list
+}
+
+func badgeOf(t *testing.T, document []byte) string {
+	var event struct {
+		ObjectChanged struct {
+			Attributes struct {
+				Attribute []struct {
+					Name string `xml:"name,attr"`
+					New  string
+				}
+			}
+		}
+	}
+	if err := xml.Unmarshal(document, &event); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range event.ObjectChanged.Attributes.Attribute {
+		if a.Name == "badgeNumber" {
+			return a.New
+		}
+	}
+	return ""
+}
+
+// TestProgramWithCommands starts the example of a program with commands of its own, and calls them over HTTP and over AMQP.
+func TestProgramWithCommands(t *testing.T) {
+	python := testservers.ProtonPython(t)
+	s := mustStart(t, "--data", t.TempDir())
+	program := exec.Command(python, "../../examples/node/node.py", "--url", s.amqp)
+	program.Env = append(os.Environ(), "CLACKS_PASSWORD="+testPassword)
+	log := &lockedBuffer{}
+	program.Stdout, program.Stderr = log, log
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- program.Wait() }()
+	t.Cleanup(func() { _ = program.Process.Kill() })
+	waitFor(t, "the program is ready", func() bool { return strings.Contains(log.String(), "ready: org.clacks.command.example.python-example") })
+
+	var turned string
+	s.mustCall("reverseText", map[string]any{"text": "hello"}, &turned)
+	if turned != "olleh" {
+		t.Errorf("over HTTP: %q", turned)
+	}
+	overBus := &client.Client{URL: s.amqp, User: "admin", Password: testPassword}
+	defer closeClient(overBus)
+	greeting, err := client.Do[string](t.Context(), overBus, "greet", []string{"Ada"})
+	if err != nil || greeting != "Hello Ada, says admin" {
+		t.Errorf("over AMQP: %q, %v", greeting, err)
+	}
+	_, err = overBus.Call(t.Context(), "reverseText", map[string]any{"txt": 1})
+	var failed *client.Error
+	if !errors.As(err, &failed) || failed.Code != -32602 || failed.Data.Kind != "invalid" {
+		t.Errorf("wrong parameters: %v", err)
+	}
+	if err := program.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("the program ended with %v\n%s", err, log)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("the program does not end:\n%s", log)
+	}
+	if _, err := overBus.Call(t.Context(), "reverseText", []string{"hello"}); !clacks.IsKind(err, clacks.NotFound) {
+		t.Errorf("after it has left: %v", err)
+	}
+}
