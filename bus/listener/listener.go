@@ -105,16 +105,32 @@ func (l *Listener) serve(socket net.Listener, config *tls.Config) error {
 
 // start admits a connection and serves it in a goroutine.
 func (l *Listener) start(nc net.Conn, config *tls.Config) {
+	if c := l.admitted(nc); c != nil {
+		go func() {
+			defer l.wg.Done()
+			c.serve(config)
+		}()
+	}
+}
+
+// ServeConn serves one connection, which somebody else has accepted, until it ends; it is closed then. It counts as those of
+// Serve do, and may be refused as they.
+func (l *Listener) ServeConn(nc net.Conn) {
+	if c := l.admitted(nc); c != nil {
+		defer l.wg.Done()
+		c.serve(nil)
+	}
+}
+
+// admitted is an admitted connection, or nil for one that was refused.
+func (l *Listener) admitted(nc net.Conn) *conn {
 	c, reason, ok := l.admit(nc)
 	if !ok {
 		l.counters.refused[reason].Add(1)
 		_ = nc.Close()
-		return
+		return nil
 	}
-	go func() {
-		defer l.wg.Done()
-		c.serve(config)
-	}()
+	return c
 }
 
 // admit counts a connection, or says why it is one too many.
