@@ -159,9 +159,25 @@ func (c *conn) read() error {
 			errors.As(err, &condition)
 			return &fault{reason: Malformed, condition: condition}
 		}
+		if _, attach := performative.(*wire.Attach); attach {
+			c.paceLinks()
+		}
 		if err := c.handle(h.Channel, performative, payload); err != nil {
 			return err
 		}
+	}
+}
+
+// paceLinks lets a peer that attaches too many links wait.
+func (c *conn) paceLinks() {
+	pause := c.bucket.take(time.Now())
+	if pause == 0 {
+		return
+	}
+	c.l.counters.refused[TooManyLinks].Add(1)
+	select {
+	case <-time.After(pause):
+	case <-c.ctx.Done():
 	}
 }
 
@@ -360,16 +376,17 @@ type bucket struct {
 	last         time.Time
 }
 
-func (b *bucket) take(now time.Time) bool {
+// take takes a token, and returns how long to wait until it is there.
+func (b *bucket) take(now time.Time) time.Duration {
 	if b.last.IsZero() {
 		b.tokens = 2 * b.rate
 	} else {
 		b.tokens = min(b.tokens+now.Sub(b.last).Seconds()*b.rate, 2*b.rate)
 	}
 	b.last = now
-	if b.tokens < 1 {
-		return false
-	}
 	b.tokens--
-	return true
+	if b.tokens >= 0 {
+		return 0
+	}
+	return time.Duration(-b.tokens / b.rate * float64(time.Second))
 }

@@ -19,6 +19,7 @@ type common struct {
 	detached bool       // our detach was sent, or the link has ended with its session
 	leaving  bool       // the peer's detach came before the attach was answered
 	closed   bool       // the peer's detach was for good
+	errant   uint32     // transfers that came after our detach
 	stopped  bool       // the goroutine is to end
 	expired  bool       // for good
 	cond     *sync.Cond // wakes the goroutine
@@ -76,9 +77,6 @@ func (s *session) attach(p *wire.Attach) error {
 // refusal is why an attach is refused before a node is asked.
 func (s *session) refusal(p *wire.Attach) *bus.Condition {
 	switch {
-	case !s.c.bucket.take(time.Now()):
-		s.c.l.counters.refused[TooManyLinks].Add(1)
-		return &bus.Condition{Name: bus.LimitExceeded, Description: "too many links in a short time"}
 	case p.Coordinator:
 		return &bus.Condition{Name: bus.NotImplemented, Description: "there are no transactions"}
 	case p.Receiver && p.Source == nil, !p.Receiver && p.Target == nil:

@@ -40,13 +40,13 @@ type Options struct {
 type Limits struct {
 	Connections    int           // in all: 4096
 	PerAddress     int           // connections of one address: 1024
-	HalfOpen       int           // connections that are not open yet: 256; the oldest goes when another comes
-	HalfOpenEach   int           // of those, of one address: 64
+	HalfOpen       int           // connections that are not open yet: 1024; the oldest goes when another comes
+	HalfOpenEach   int           // of those, of one address: 256
 	Handshake      time.Duration // until a connection has to be open: 10 s
 	Logins         int           // at once: 4
 	Sessions       int           // of one connection: 64
 	Links          int           // of one session: 256
-	LinksPerSecond int           // attaches of one connection: 100, a burst of twice as many
+	LinksPerSecond int           // attaches of one connection: 100, and twice as many at once; more have to wait
 	Unsettled      int           // deliveries of one session that were sent and are not settled: 4096
 	Credit         uint32        // messages that a sending link may have under way: 128
 	FrameSize      uint32        // bytes: 64 KiB
@@ -69,8 +69,8 @@ func or[T int | uint32 | uint64 | time.Duration](v *T, otherwise T) {
 func (l Limits) withDefaults() Limits {
 	or(&l.Connections, 4096)
 	or(&l.PerAddress, 1024)
-	or(&l.HalfOpen, 256)
-	or(&l.HalfOpenEach, 64)
+	or(&l.HalfOpen, 1024)
+	or(&l.HalfOpenEach, 256)
 	or(&l.Handshake, 10*time.Second)
 	or(&l.Logins, 4)
 	or(&l.Sessions, 64)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,10 @@ func (r *frameReader) fill(n int) error {
 		r.end += got
 		r.total.Add(uint64(got))
 		r.all.Add(uint64(got))
+		if got >= 16<<10 {
+			// Who sends without a pause never blocks here: others would wait until the scheduler interrupts it.
+			runtime.Gosched()
+		}
 		if err != nil && r.end-r.start < n {
 			if errors.Is(err, io.EOF) && r.start != r.end {
 				err = io.ErrUnexpectedEOF

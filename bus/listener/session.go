@@ -15,6 +15,7 @@ type session struct {
 	channel uint16
 	links   map[uint32]link // by handle: ours is the peer's
 	ended   bool            // our end was sent; what comes until the peer's is ignored
+	ignored int             // how much that was
 
 	handleMax uint32 // the highest handle that the peer takes
 
@@ -44,6 +45,9 @@ type link interface {
 
 // outgoingWindow is what we say to be able to send: transfers are made when there is a window for them.
 const outgoingWindow = math.MaxInt32
+
+// patience is how many frames a peer may send for a session or a link that we have ended, before it knows.
+const patience = 4096
 
 // begin answers a begin. The lock is held.
 func (c *conn) begin(channel uint16, p *wire.Begin) error {
@@ -109,6 +113,10 @@ func (s *session) handle(p wire.Performative, payload []byte) error {
 		return nil
 	}
 	if s.ended {
+		// What was under way when the peer got our end is less than this.
+		if s.ignored++; s.ignored > patience {
+			return framing("frames of a session that has ended")
+		}
 		return nil
 	}
 	switch p := p.(type) {
@@ -155,6 +163,9 @@ func (s *session) transfer(p *wire.Transfer, payload []byte) {
 	}
 	if !k.detached {
 		k.transfer(p, payload)
+	} else if k.errant++; k.errant > patience {
+		s.end(bus.ErrantLink, "transfers of a link that was detached")
+		return
 	}
 	s.renew()
 }

@@ -19,7 +19,7 @@ const (
 	Idle                        // silent for too long
 	Slow                        // did not take what was sent
 	Malformed                   // frames that cannot be decoded, or that contradict the protocol
-	TooManyLinks                // links or sessions beyond their limit or rate
+	TooManyLinks                // attaches beyond the rate of links, which had to wait
 	Refused                     // links that the nodes refused
 	BadMessage                  // messages that cannot be decoded
 	TooLarge                    // messages beyond the limit
