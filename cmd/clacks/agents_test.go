@@ -338,3 +338,33 @@ func TestProgramWithCommands(t *testing.T) {
 		t.Errorf("after it has left: %v", err)
 	}
 }
+
+// TestClientsOfOtherLanguages runs the examples of clients with Proton and rhea.
+func TestClientsOfOtherLanguages(t *testing.T) {
+	s := mustStart(t, "--data", t.TempDir())
+	host, port, _ := strings.Cut(strings.TrimPrefix(s.amqp, "amqp://"), ":")
+	run := func(t *testing.T, folder string, command ...string) (string, error) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+		cmd.Env = append(os.Environ(), "CLACKS_PASSWORD="+testPassword, "NODE_PATH="+filepath.Join(folder, "node_modules"))
+		out, err := cmd.CombinedOutput()
+		return strings.TrimSpace(string(out)), err
+	}
+	check := func(t *testing.T, folder string, command ...string) {
+		t.Helper()
+		if out, err := run(t, folder, append(command, "getBase", "[]")...); err != nil || out != `"dc=example,dc=net"` {
+			t.Errorf("getBase: %v, %s", err, out)
+		}
+		if out, err := run(t, folder, append(command, "getObject", `{"id": "cn=nobody,dc=example,dc=net"}`)...); err == nil || !strings.Contains(out, "no object") {
+			t.Errorf("getObject: %v, %s", err, out)
+		}
+	}
+	t.Run("Proton", func(t *testing.T) {
+		check(t, "", testservers.ProtonPython(t), "../../examples/call/call.py", s.amqp, "admin")
+	})
+	t.Run("rhea", func(t *testing.T) {
+		check(t, testservers.Rhea(t), "node", "../../examples/call/call.js", host, port, "admin")
+	})
+}

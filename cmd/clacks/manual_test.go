@@ -30,6 +30,7 @@ import (
 //	xquery            compiled
 //	xml wrong         a file for the transcripts
 //	yaml              a configuration file, accepted; with a path behind it, that file of the project, word for word
+//	python, js        with a path behind it, that file of the project, word for word
 //	json              well-formed
 //	text              for reading only
 func TestManuals(t *testing.T) {
@@ -107,7 +108,7 @@ func tryManual(t *testing.T, blocks []block) {
 			transcript = append(transcript, commandsOf(b)...)
 			continue
 		}
-		if b.name != "" && b.kind != "yaml" {
+		if b.name != "" && !strings.Contains(b.name, "/") {
 			writeFile(t, filepath.Join(dir, b.name), b.text)
 		}
 		if err := tryBlock(t, b); err != nil {
@@ -137,6 +138,8 @@ func tryBlock(t *testing.T, b block) error {
 		return err
 	case "yaml":
 		return tryConfiguration(t, b)
+	case "python", "js":
+		return sameFile(b)
 	case "json":
 		return json.Unmarshal([]byte(b.text), new(any))
 	case "text", "xml wrong":
@@ -145,14 +148,19 @@ func tryBlock(t *testing.T, b block) error {
 	return fmt.Errorf("no test for a block of the kind %q", b.kind)
 }
 
+// sameFile wants a block to be the file that it names.
+func sameFile(b block) error {
+	file, err := os.ReadFile(filepath.Join(repository, b.name))
+	if err == nil && string(file) != b.text {
+		err = fmt.Errorf("%s is another", b.name)
+	}
+	return err
+}
+
 func tryConfiguration(t *testing.T, b block) error {
 	t.Helper()
 	if b.name != "" {
-		file, err := os.ReadFile(filepath.Join(repository, b.name))
-		if err == nil && string(file) != b.text {
-			err = fmt.Errorf("%s is another", b.name)
-		}
-		return err
+		return sameFile(b)
 	}
 	path := filepath.Join(t.TempDir(), "clacks.yaml")
 	writeFile(t, path, b.text)
@@ -210,8 +218,11 @@ func commandsOf(b block) []command {
 // makeRun is the service's command line in the Makefile.
 var makeRun = regexp.MustCompile(`(?m)^\t\$\(BIN\)/clacks (serve .*)$`)
 
-// address is where "make run" listens; the tests listen elsewhere.
-const address = "http://127.0.0.1:8050"
+// These are where "make run" listens; the tests listen elsewhere.
+const (
+	address     = "http://127.0.0.1:8050"
+	amqpAddress = "amqp://127.0.0.1:5672"
+)
 
 // runTranscript runs the commands in one shell and compares what they print.
 func runTranscript(t *testing.T, dir string, commands []command) {
@@ -223,7 +234,7 @@ func runTranscript(t *testing.T, dir string, commands []command) {
 	var script strings.Builder
 	script.WriteString("status=0\n")
 	for _, c := range commands {
-		text := strings.ReplaceAll(c.text, address, service.url)
+		text := strings.NewReplacer(address, service.url, amqpAddress, service.amqp).Replace(c.text)
 		fmt.Fprintf(&script, "(exit $status)\n%sstatus=$?; printf '\\n@@ status %%d\\n' $status\n", text)
 	}
 	writeFile(t, filepath.Join(dir, "transcript.sh"), script.String())
@@ -233,7 +244,7 @@ func runTranscript(t *testing.T, dir string, commands []command) {
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	shell.Cancel = func() error { return syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) } // what it waits for, too
 	out, err := shell.CombinedOutput()
-	rest := strings.ReplaceAll(string(out), service.url, address)
+	rest := strings.NewReplacer(service.url, address, service.amqp, amqpAddress).Replace(string(out))
 	for i, c := range commands {
 		printed, behind, ok := strings.Cut(rest, mark)
 		if !ok {

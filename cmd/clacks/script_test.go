@@ -167,6 +167,7 @@ type daemon struct {
 	cmd   *exec.Cmd
 	dir   string
 	url   string
+	amqp  string
 	ended chan struct{}
 }
 
@@ -214,6 +215,9 @@ func (d *daemon) awaitReady() error {
 func (d *daemon) ready() bool {
 	out := d.read("serve.out")
 	for line := range strings.Lines(out) {
+		if url, ok := strings.CutPrefix(line, "AMQP on "); ok && strings.HasSuffix(url, "\n") {
+			d.amqp = strings.TrimSpace(url)
+		}
 		if url, ok := strings.CutPrefix(line, "listening on "); ok && strings.HasSuffix(url, "\n") {
 			d.url = strings.TrimSpace(url)
 		}
