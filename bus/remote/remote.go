@@ -12,10 +12,15 @@
 //
 // # What a loss means
 //
-// A Send that waits for a connection or for credit goes on waiting, as long as its context allows. One whose message was
-// written and whose outcome did not come back fails with clacks.InDoubt: nobody here knows whether it was taken. Deliveries
+// A Send that waits for a connection, or for others before it, goes on waiting as long as its context allows. One whose
+// message was being written, or was written and whose outcome did not come back, fails with clacks.InDoubt: nobody here knows
+// whether it was taken. Deliveries
 // that came before the loss can no longer be settled; the broker delivers them again. Links are attached when they are used
 // next; a refusal is told to that caller, and tried again at the next use, not before a pause that grows.
+//
+// # What go-amqp does not tell
+//
+// A symbol that comes in a message is a string: go-amqp does not distinguish them. Messages have no Bare part.
 //
 // # Time
 //

@@ -15,6 +15,7 @@ type sender struct {
 	*link[*amqp.Sender]
 	address string
 	settled bool
+	turn    chan struct{} // of one place: who has put something in may write
 }
 
 var _ bus.Sender = (*sender)(nil)
@@ -43,7 +44,7 @@ func (c *Client) Sender(ctx context.Context, address string, options bus.SenderO
 }
 
 func (c *Client) sender(address string, options bus.SenderOptions) *sender {
-	s := &sender{link: newLink[*amqp.Sender](c, "sender"), address: address, settled: options.Settled}
+	s := &sender{link: newLink[*amqp.Sender](c, "sender"), address: address, settled: options.Settled, turn: make(chan struct{}, 1)}
 	s.open = s.attachTo
 	s.shut = func(ctx context.Context, l *amqp.Sender) error { return l.Close(ctx) }
 	return s
@@ -90,20 +91,19 @@ func (s *sender) Send(ctx context.Context, m *bus.Message) error {
 		if err != nil {
 			return err
 		}
-		if !usable(ctx, a.link) {
-			s.lose(a) // nothing was sent on it: the next link takes the message
-			continue
-		}
 		message, err := encode(m, a.conn.dialect, s.address == "")
 		if err != nil {
 			return err
 		}
-		if s.settled {
-			return s.failed(ctx, a, m, a.link.Send(ctx, message, nil))
-		}
-		receipt, err := a.link.SendWithReceipt(ctx, message, nil)
-		if err != nil {
+		receipt, sent, err := s.transfer(ctx, a, message)
+		switch {
+		case err != nil:
 			return s.failed(ctx, a, m, err)
+		case !sent:
+			s.lose(a) // the next link takes the message
+			continue
+		case s.settled:
+			return nil
 		}
 		state, err := receipt.Wait(ctx)
 		if err != nil {
@@ -111,6 +111,27 @@ func (s *sender) Send(ctx context.Context, m *bus.Message) error {
 		}
 		return outcome(state).Err()
 	}
+}
+
+// transfer writes a message, when it is its turn: go-amqp would make it wait for those before it without regard to its
+// context, and would not tell whether it had begun when the link died. sent is false when the link was dead before.
+func (s *sender) transfer(ctx context.Context, a *living[*amqp.Sender], m *amqp.Message) (receipt amqp.SendReceipt, sent bool, err error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return receipt, false, ctx.Err()
+	case <-s.life.Done():
+		return receipt, false, nil
+	}
+	if !usable(ctx, a.link) {
+		return receipt, false, nil
+	}
+	if s.settled {
+		return receipt, true, a.link.Send(ctx, m, nil)
+	}
+	receipt, err = a.link.SendWithReceipt(ctx, m, nil)
+	return receipt, true, err
 }
 
 // unsendable is refused by go-amqp before it looks for credit, but after it has looked whether the link is alive.
