@@ -89,27 +89,45 @@ type progress struct {
 // now. Errors are clacks.NotFound (no such subscription of this user, or events that it needs are not kept any more),
 // Limit and Unavailable.
 func (s *Subscriptions) Open(ctx context.Context, user access.User, id string) (*Consumer, error) {
-	return s.serve(ctx, &user, Fence{}, id)
-}
-
-// Relay is Open for whoever passes the events on to a place where the subscriber can fetch them. That somebody relays is no
-// sign of life of the subscriber: he has to ask for his subscription again now and then (Create), unless it is durable. The
-// rights are those that the subscriber had when he did so the last time. It needs the fence of the lease on relaying, and is
-// clacks.Conflict when another agent has that now.
-func (s *Subscriptions) Relay(ctx context.Context, fence Fence, id string) (*Consumer, error) {
-	return s.serve(ctx, nil, fence, id)
-}
-
-// serve opens a subscription on behalf of its owner, or of nobody in particular.
-func (s *Subscriptions) serve(ctx context.Context, user *access.User, fence Fence, id string) (*Consumer, error) {
 	s.evict(id, errStolen)
 	if err := s.flush(ctx); err != nil {
 		return nil, err
 	}
-	r, err := s.seize(ctx, user, fence, id)
+	r, err := s.seize(ctx, &user, Fence{}, id)
 	if err != nil {
 		return nil, err
 	}
+	return s.begin(ctx, r)
+}
+
+// Relay is Open for whoever passes the events on to a place where the subscriber can fetch them. That somebody relays is no
+// sign of life of the subscriber: he has to ask for his subscription again now and then (Create), unless it is durable. The
+// owners say who he is by now; with nil he has the rights that he had when he did so the last time. It needs the fence of
+// the lease on relaying, and is clacks.Conflict when another agent has that now.
+func (s *Subscriptions) Relay(ctx context.Context, fence Fence, owners Owners, id string) (*Consumer, error) {
+	s.evict(id, errStolen)
+	if err := s.flush(ctx); err != nil {
+		return nil, err
+	}
+	r, err := s.seize(ctx, nil, fence, id)
+	if err != nil {
+		return nil, err
+	}
+	if owners != nil {
+		if r.owner, err = owners(ctx, r.owner.ID); err != nil {
+			err = fmt.Errorf("find the owner of a subscription: %w", err)
+			s.failed(ctx, r, err)
+			return nil, err
+		}
+	}
+	return s.begin(ctx, r)
+}
+
+// Owners find the user of a name.
+type Owners func(ctx context.Context, name string) (access.User, error)
+
+// begin begins to serve a subscription that was seized.
+func (s *Subscriptions) begin(ctx context.Context, r *record) (*Consumer, error) {
 	c, err := s.consumer(ctx, r)
 	if err != nil {
 		s.failed(ctx, r, err)
@@ -117,14 +135,14 @@ func (s *Subscriptions) serve(ctx context.Context, user *access.User, fence Fenc
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if other := s.open[id]; other != nil { // two opened at the same time: the database decided who was the later
+	if other := s.open[r.id]; other != nil { // two opened at the same time: the database decided who was the later
 		if other.record.epoch > r.epoch {
 			c.subscriber.Close()
 			return nil, errStolen
 		}
 		other.finish(errStolen)
 	}
-	s.open[id] = c
+	s.open[r.id] = c
 	return c, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"clacks/bus/remote"
 	"clacks/rpc"
 	"clacks/rpc/busd"
+	"clacks/rpc/busevents"
 )
 
 // busService is the bus as this process uses it: its own nodes with a listener for others, or an external broker.
@@ -38,6 +39,7 @@ type busService struct {
 
 	access bus.Bus
 	door   *busd.Door
+	relay  *busevents.Relay // of subscriptions, to an external broker
 }
 
 // agentUser is who this process is at its own nodes. No directory has a user with a colon in his name that could log in as
@@ -59,6 +61,9 @@ func (a *app) openBus(ctx context.Context, registry *rpc.Registry) (*busService,
 			return nil, err
 		}
 		redelivered = b.redelivered
+		b.relay = busevents.NewRelay(busevents.RelayOptions{
+			Log: a.events, Kept: a.subscriptions, Bus: b.access, Names: b.names, Node: b.node, Owners: a.authenticator().named, Logger: a.log,
+		})
 	case a.config.AMQP.Address != off:
 		if err := b.listen(ctx, a, user); err != nil {
 			b.close()
@@ -130,6 +135,7 @@ func (b *busService) listen(ctx context.Context, a *app, user string) error {
 		return fmt.Errorf("amqp: %w", err)
 	}
 	b.secure = security != nil
+	busevents.Register(b.nodes, b.names, a.events, a.subscriptions, a.log)
 	b.server, err = listener.New(listener.Options{
 		Nodes: b.nodes, Auth: a.authenticator(), TLS: security, Anonymous: config.Anonymous, Container: b.node, Log: a.log,
 		Limits: listener.Limits{Connections: config.Connections, PerAddress: config.PerAddress, Sessions: config.Sessions, Links: config.Links,
@@ -179,6 +185,9 @@ func (b *busService) run(ctx context.Context, started <-chan struct{}) {
 	}
 	select {
 	case <-started:
+		if b.relay != nil {
+			serving.Go(func() { b.relay.Run(ctx) })
+		}
 		b.door.Run(ctx)
 	case <-ctx.Done():
 	}

@@ -25,14 +25,19 @@ type RelayOptions struct {
 	Lease, Look time.Duration
 	// Links is the number of subscriptions that are relayed at most; 0 means DefaultLinks. Each has a link of its own, and a
 	// broker does not take any number of them.
-	Links  int
-	Logger *slog.Logger // nil for slog.Default
+	Links int
+	// Owners say what a subscriber may receive by now; they are asked again after each Refresh (0 means DefaultRefresh). nil:
+	// he has the rights that he had when he subscribed.
+	Owners  events.Owners
+	Refresh time.Duration
+	Logger  *slog.Logger // nil for slog.Default
 }
 
 // The defaults of RelayOptions.
 const (
-	DefaultLease = 10 * time.Second
-	DefaultLinks = 1000
+	DefaultLease   = 10 * time.Second
+	DefaultLinks   = 1000
+	DefaultRefresh = 5 * time.Minute
 )
 
 // Relay sends the events of subscriptions to queues of an external broker, one a subscription. Of all agents on one state
@@ -54,6 +59,9 @@ func NewRelay(o RelayOptions) *Relay {
 	}
 	if o.Links <= 0 {
 		o.Links = DefaultLinks
+	}
+	if o.Refresh <= 0 {
+		o.Refresh = DefaultRefresh
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -123,10 +131,14 @@ const (
 
 // keep relays one subscription, again after each failure.
 func (r *Relay) keep(ctx context.Context, fence events.Fence, id string) {
-	for pause := shortPause; ctx.Err() == nil; pause = min(2*pause, longPause) {
+	for pause := shortPause; ctx.Err() == nil; pause = max(shortPause, min(2*pause, longPause)) {
 		sent, err := r.one(ctx, fence, id)
 		if ctx.Err() != nil {
 			return
+		}
+		if err == nil {
+			pause = 0
+			continue
 		}
 		if sent > 0 {
 			pause = shortPause
@@ -136,9 +148,9 @@ func (r *Relay) keep(ctx context.Context, fence events.Fence, id string) {
 	}
 }
 
-// one relays a subscription until something fails.
+// one relays a subscription until something fails, or until it is time to ask for the rights again.
 func (r *Relay) one(ctx context.Context, fence events.Fence, id string) (sent int, err error) {
-	consumer, err := r.options.Kept.Relay(ctx, fence, id)
+	consumer, err := r.options.Kept.Relay(ctx, fence, r.options.Owners, id)
 	if err != nil {
 		return 0, err
 	}
@@ -152,8 +164,13 @@ func (r *Relay) one(ctx context.Context, fence events.Fence, id string) (sent in
 		defer cancel()
 		_ = sender.Close(ending) // nothing is on its way any more
 	}()
+	fresh, cancel := context.WithTimeout(ctx, r.options.Refresh)
+	defer cancel()
 	for {
-		n, err := consumer.Next(ctx)
+		n, err := consumer.Next(fresh)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			return sent, nil
+		}
 		if err != nil {
 			return sent, err
 		}
