@@ -60,7 +60,7 @@ func (l *Log) Record(changes []objects.Changed) ([]store.Statement, error) {
 				changes[i].UUID, len(rows[i].document), maxRecorded)
 		}
 	}
-	return appendStatements(rows), nil
+	return l.appendStatements(rows), nil
 }
 
 // Recorded implements objects.Recorder: subscribers are told at once. It never blocks.
@@ -115,24 +115,27 @@ func textSize(values []string) int {
 }
 
 // The statements that append to the log. The number is computed in the statement, from the row that the first one has
-// locked: the value read is this transaction's own.
+// locked: the value read is this transaction's own. PostgreSQL does both for a single event in one statement; without the
+// row of the counter there is no number, which the table refuses.
 const (
 	takeNumbers = `UPDATE clacks_counter SET value = value + ? WHERE name = 'events'`
-	insertEvent = `INSERT INTO clacks_events (sequence, event_id, type, time, origin, actor, transaction_id, uuid, dn, new_dn, object_type, change_type, document) ` +
+	intoEvents  = `INSERT INTO clacks_events (sequence, event_id, type, time, origin, actor, transaction_id, uuid, dn, new_dn, object_type, change_type, document) `
+	insertEvent = intoEvents +
 		`VALUES ((SELECT value FROM clacks_counter WHERE name = 'events') - ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	insertLastEvent = insertEvent + ` RETURNING sequence`
+	insertOneEvent  = `WITH taken AS (` + takeNumbers + ` RETURNING value) ` + intoEvents +
+		`VALUES ((SELECT value FROM taken), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING sequence`
 )
 
 // appendStatements are the statements that append rows in their order; the last one yields the last sequence number.
-func appendStatements(rows []row) []store.Statement {
+func (l *Log) appendStatements(rows []row) []store.Statement {
+	if len(rows) == 1 && l.atOnce {
+		return []store.Statement{{SQL: insertOneEvent, Args: append([]any{int64(1)}, rows[0].columns()...), Returning: true}}
+	}
 	statements := make([]store.Statement, 0, len(rows)+1)
 	statements = append(statements, store.Statement{SQL: takeNumbers, Args: []any{int64(len(rows))}, Rows: 1})
 	for i := range rows {
-		r := &rows[i]
-		statement := store.Statement{SQL: insertEvent, Args: []any{
-			int64(len(rows) - 1 - i), r.id, r.eventType, r.time.UnixMicro(), r.origin, r.actor, r.transactionID,
-			r.uuid, r.dn, r.newDN, r.objectType, r.changeType, r.document,
-		}}
+		statement := store.Statement{SQL: insertEvent, Args: append([]any{int64(len(rows) - 1 - i)}, rows[i].columns()...)}
 		if i == len(rows)-1 {
 			statement.SQL, statement.Returning = insertLastEvent, true
 		}
@@ -141,10 +144,16 @@ func appendStatements(rows []row) []store.Statement {
 	return statements
 }
 
+// columns are the row without its number.
+func (r *row) columns() []any {
+	return []any{r.id, r.eventType, r.time.UnixMicro(), r.origin, r.actor, r.transactionID,
+		r.uuid, r.dn, r.newDN, r.objectType, r.changeType, r.document}
+}
+
 // append writes rows in a transaction of its own and gives the last sequence number. When the outcome is not known, or
 // the event id is taken, the log itself tells: an event that is in it was sent.
 func (l *Log) append(ctx context.Context, rows ...row) (int64, error) {
-	results, err := l.db.Exec(ctx, appendStatements(rows)...)
+	results, err := l.db.Exec(ctx, l.appendStatements(rows)...)
 	if err == nil {
 		l.Recorded()
 		return results[len(results)-1].Value, nil

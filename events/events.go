@@ -97,6 +97,7 @@ type Log struct {
 	logger  *slog.Logger
 	hub     *hub
 	budgets *budgets
+	atOnce  bool // the database takes a number and writes an event in one statement
 }
 
 // Option sets what has a default.
@@ -127,7 +128,12 @@ func Open(db *store.DB, schemas *Schemas, options ...Option) (*Log, error) {
 	if schemas == nil {
 		return nil, clacks.E(clacks.Internal, op, "no schemas")
 	}
-	return open(db, schemas, options...)
+	l, err := open(db, schemas, options...)
+	if err != nil {
+		return nil, err
+	}
+	l.atOnce = db.Dialect() == store.PostgreSQL
+	return l, nil
 }
 
 func open(db database, schemas *Schemas, options ...Option) (*Log, error) {

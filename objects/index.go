@@ -151,19 +151,19 @@ type rowChange struct {
 	UUID       string
 	DN         string
 	DNKey      string
-	Renamed    bool // the names differ from the row's
+	Renamed    bool `json:",omitempty"` // the names differ from the row's
 	Type       string
-	Extensions []string
-	Old        int64 // the version that the row must have
+	Extensions []string `json:",omitempty"`
+	Old        int64    // the version that the row must have
 	Version    int64
 	Modified   int64 // Unix milliseconds
 	Actor      string
 	Document   string
 	Guards     guards
 	Keys       string
-	Add, Drop  []indexValue
-	Release    []uniqueValue
-	Reserve    []uniqueValue // of an adopted object: taken when nobody has them
+	Add, Drop  []indexValue  `json:",omitempty"`
+	Release    []uniqueValue `json:",omitempty"`
+	Reserve    []uniqueValue `json:",omitempty"` // not of this change: taken when nobody has them
 }
 
 // uniqueValue is a row of clacks_unique that an object gives up.

@@ -98,11 +98,16 @@ func wants(shape *mapping.Shape, attributes []string) []mapping.SourceWant {
 	return wanted
 }
 
-// wantsToWrite are all sources with all attributes that a change may touch, those included that are never read back.
+// wantsToWrite are all sources with all attributes that a change may touch, those included that are never read back. Of a
+// directory that is about everything in an entry, and cheaper to ask for in one word than by dozens of names.
 func wantsToWrite(shape *mapping.Shape) []mapping.SourceWant {
 	wanted := shape.Wants(nil)
 	for i, w := range wanted {
-		want := slices.Clone(w.Want)
+		want := make([]string, 0, 1+len(w.Want)+len(w.Source.Writes))
+		if w.Source.Kind == backends.Tree {
+			want = append(want, everything)
+		}
+		want = append(want, w.Want...)
 		for _, name := range w.Source.Writes {
 			if !slices.Contains(want, name) {
 				want = append(want, name)

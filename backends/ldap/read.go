@@ -13,7 +13,11 @@ import (
 // Read reads one entry, by a base search on its DN or by its UUID below the base.
 func (b *Backend) Read(ctx context.Context, ref backends.Ref, want []string) (*backends.Entry, error) {
 	const op = "ldap.read"
-	attributes, err := b.attributes(op, want)
+	s, err := b.schema(ctx)
+	if err != nil {
+		return nil, err
+	}
+	attributes, err := b.attributes(op, want, s)
 	if err != nil {
 		return nil, err
 	}
@@ -26,10 +30,6 @@ func (b *Backend) Read(ctx context.Context, ref backends.Ref, want []string) (*b
 	case ref.DN == "":
 		request.BaseDN, request.Scope, request.SizeLimit = b.base, goldap.ScopeWholeSubtree, 2
 		request.Filter = equals(b.options.UUIDAttribute, ref.UUID)
-	}
-	s, err := b.schema(ctx)
-	if err != nil {
-		return nil, err
 	}
 	found, err := b.search(ctx, op, request)
 	if err != nil {
@@ -145,11 +145,11 @@ func (b *Backend) newPages(ctx context.Context, q backends.Query) (*pages, error
 	if err != nil {
 		return nil, err
 	}
-	attributes, err := b.attributes(searchOp, q.Attributes)
+	s, err := b.schema(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.schema(ctx)
+	attributes, err := b.attributes(searchOp, q.Attributes, s)
 	if err != nil {
 		return nil, err
 	}

@@ -143,12 +143,23 @@ func place(values backends.Values, name string, a *attribute, d *description, sp
 	return space
 }
 
-// attributes are the names to ask the server for: what the caller wants and what the driver needs.
-func (b *Backend) attributes(op string, want []string) ([]string, error) {
+// attributes are the names to ask the server for: what the caller wants and what the driver needs. "*" stands for all user
+// attributes (RFC 4511, section 4.5.1.8): those are not named besides, since each name costs both sides.
+func (b *Backend) attributes(op string, want []string, s *schema) ([]string, error) {
 	names := make([]string, 0, len(want)+2)
+	all := slices.Contains(want, "*")
 	for _, name := range want {
-		if name != "*" && !isAttribute(name) {
+		if name == "*" {
+			names = append(names, name)
+			continue
+		}
+		if !isAttribute(name) {
 			return nil, badAttribute(op, name)
+		}
+		if all {
+			if known := s.attribute(name); known != nil && !known.operational {
+				continue
+			}
 		}
 		names = append(names, name)
 	}

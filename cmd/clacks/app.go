@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sort"
 	"strings"
@@ -57,6 +58,7 @@ type app struct {
 
 // build wires the packages together, top to bottom. Its error is for the person who starts the service.
 func build(ctx context.Context, config *Config, log *slog.Logger) (*app, error) {
+	collectLess()
 	a := &app{config: config, log: log, backends: map[string]backends.Backend{}, databases: map[string]*store.DB{}}
 	if err := os.MkdirAll(config.Data, 0o700); err != nil {
 		return nil, err
@@ -70,6 +72,14 @@ func build(ctx context.Context, config *Config, log *slog.Logger) (*app, error) 
 		return nil, err
 	}
 	return a, nil
+}
+
+// collectLess lets the heap grow to three times what is in use before it is collected. A service uses a few tens of
+// megabytes, and at Go's own setting spends a fifth of its processor time on them. The environment's GOGC stands above it.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
 }
 
 // assemble is build inside the locked data folder; what it opened before an error is closed by its caller.

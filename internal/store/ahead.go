@@ -83,7 +83,7 @@ func (t *postgresTx) parts(first, second, later []Statement) [2][]item {
 	list := make([]item, 0, len(first)+len(second)+3)
 	list = append(list, plainItem("BEGIN"))
 	list = t.db.items(list, first, true)
-	list = append(list, plainItem("COMMIT"), plainItem("BEGIN"))
+	list = append(list, plainItem("COMMIT AND CHAIN")) // which begins the next
 	list = t.db.items(list, second, false)
 	return [2][]item{list, t.db.items(nil, later, false)}
 }
@@ -115,9 +115,6 @@ func (w *wire) opened(first, second []Statement) (refused, err error) {
 		return nil, err
 	}
 	w.lost = beforeCommit
-	if _, err := w.command(); err != nil {
-		return classifyPostgres(err, 0, 0, w.lost), nil
-	}
 	_, err = w.results(second, false)
 	return err, nil
 }

@@ -13,8 +13,8 @@ CREATE UNIQUE INDEX clacks_journal_key ON clacks_journal (idempotency_key) WHERE
 CREATE INDEX clacks_journal_keyed ON clacks_journal (created) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX clacks_journal_keyless ON clacks_journal (created) WHERE idempotency_key IS NULL;
 
--- The plan is compressed before it is sealed, and its seal cannot be compressed: PostgreSQL shall not try. The free part of
--- a page takes the row as a commit leaves it, which is short.
+-- A sealed plan cannot be compressed: PostgreSQL shall not try, and keep it in the row where it fits into the page. The free
+-- part of a page takes the row as a commit leaves it, which is short.
 ALTER TABLE clacks_journal ALTER COLUMN plan SET STORAGE EXTERNAL;
 ALTER TABLE clacks_journal SET (toast_tuple_target = 8160, fillfactor = 80);
 

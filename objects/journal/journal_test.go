@@ -232,7 +232,7 @@ func TestPlansAreSealed(t *testing.T) {
 	}
 	changed := bytes.Clone(stored)
 	changed[len(changed)-1] ^= 1
-	for _, damaged := range []string{"{}", `{"sealed":"!"}`, `{"sealed":"AAAA"}`, "{", "\x01", "\x01short", "\x02" + string(stored[1:]), string(changed)} {
+	for _, damaged := range []string{"{}", `{"sealed":"!"}`, `{"sealed":"AAAA"}`, "{", "\x01", "\x01short", "\x02" + string(stored[1:]), "\x03" + string(stored[1:]), string(changed)} {
 		if _, err := j.open("op", []byte(damaged)); !clacks.IsKind(err, clacks.Internal) {
 			t.Errorf("%q: %v", damaged, err)
 		}

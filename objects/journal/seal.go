@@ -12,10 +12,15 @@ import (
 	"clacks"
 )
 
-// The form of a plan in its row is a byte for the form, the nonce, and the compressed plan sealed by AES-256-GCM
-// (NIST SP 800-38D) with the operation as additional data, so that no plan can be moved to another row. Compressed, the
-// plan of a common change fits into a page of the database together with its row.
-const sealedForm = 1
+// The form of a plan in its row is a byte for the form, the nonce, and the plan sealed by AES-256-GCM (NIST SP 800-38D) with
+// the operation as additional data, so that no plan can be moved to another row. A large plan is compressed before, by
+// DEFLATE (RFC 1951), so that it fits into a page of the database together with its row, if it can; for the plan of a common
+// change that would cost more than it saves.
+const (
+	plainForm  = 1
+	packedForm = 2
+	packFrom   = 4 << 10 // bytes
+)
 
 // compressors are kept, since one is much larger than a plan.
 var compressors = sync.Pool{New: func() any {
@@ -40,17 +45,21 @@ func compress(plan []byte) ([]byte, error) {
 }
 
 func (j *Journal) seal(operation string, plan []byte) ([]byte, error) {
-	packed, err := compress(plan)
-	if err != nil {
-		return nil, clacks.E(clacks.Internal, "journal.seal", "the plan cannot be compressed: %w", err)
+	form := byte(plainForm)
+	if len(plan) >= packFrom {
+		var err error
+		if plan, err = compress(plan); err != nil {
+			return nil, clacks.E(clacks.Internal, "journal.seal", "the plan cannot be compressed: %w", err)
+		}
+		form = packedForm
 	}
 	size := 1 + j.aead.NonceSize()
-	sealed := make([]byte, size, size+len(packed)+j.aead.Overhead())
-	sealed[0] = sealedForm
+	sealed := make([]byte, size, size+len(plan)+j.aead.Overhead())
+	sealed[0] = form
 	if _, err := rand.Read(sealed[1:]); err != nil {
 		return nil, clacks.E(clacks.Internal, "journal.seal", "no randomness: %w", err)
 	}
-	return j.aead.Seal(sealed, sealed[1:], packed, []byte(operation)), nil
+	return j.aead.Seal(sealed, sealed[1:], plan, []byte(operation)), nil
 }
 
 // open is the plan of a row; nil when the row keeps none any more.
@@ -60,16 +69,15 @@ func (j *Journal) open(operation string, stored []byte) ([]byte, error) {
 		return nil, nil
 	case stored[0] == '{':
 		return j.openDocument(operation, stored)
-	case stored[0] != sealedForm:
+	case stored[0] != plainForm && stored[0] != packedForm:
 		return nil, clacks.E(clacks.Internal, "journal.open", "operation %s: its plan has an unknown form", operation)
 	}
-	packed, err := j.unseal(operation, stored[1:])
-	if err != nil {
-		return nil, err
+	plan, err := j.unseal(operation, stored[1:])
+	if err == nil && stored[0] == packedForm {
+		plan, err = io.ReadAll(flate.NewReader(bytes.NewReader(plan)))
 	}
-	plan, err := io.ReadAll(flate.NewReader(bytes.NewReader(packed)))
 	if err != nil {
-		return nil, clacks.E(clacks.Internal, "journal.open", "operation %s: its plan is damaged: %w", operation, err)
+		return nil, clacks.E(clacks.Internal, "journal.open", "operation %s: its plan cannot be read: %w", operation, err)
 	}
 	return plan, nil
 }
