@@ -30,6 +30,7 @@ import (
 	"clacks/migrations"
 	"clacks/objects"
 	"clacks/rpc/httpd"
+	"clacks/rpc/zmqd"
 )
 
 // app is the service put together. build makes it without asking any server, so that it starts while they are down;
@@ -45,7 +46,8 @@ type app struct {
 	// subscriptions are those that outlive connections.
 	subscriptions *events.Subscriptions
 	objects       *objects.Service
-	bus           *busService // nil for none
+	bus           *busService   // nil for none
+	zmq           *zmqd.Gateway // likewise
 	key           []byte
 	admin         string // the administrator's password
 	adminAt       string // the file that holds it, if one does

@@ -28,6 +28,7 @@ type Config struct {
 	HTTP        HTTPConfig               `koanf:"http"`
 	AMQP        AMQPConfig               `koanf:"amqp"`
 	Bus         BusConfig                `koanf:"bus"`
+	ZMQ         ZMQConfig                `koanf:"zmq"`
 	State       StateConfig              `koanf:"state"`
 	Admin       AdminConfig              `koanf:"admin"`
 	Definitions DefinitionsConfig        `koanf:"definitions"`
@@ -178,6 +179,7 @@ func (c *Config) problems(path string) []string {
 	}
 	c.AMQP.problems(add)
 	c.Bus.problems(add)
+	c.ZMQ.problems(add)
 	if strings.ContainsFunc(c.Domain, func(r rune) bool { return !isNameRune(r) }) || c.Domain == "" {
 		add("domain", "%q: a domain consists of letters, digits, dots, hyphens and underscores", c.Domain)
 	}

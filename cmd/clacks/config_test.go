@@ -113,6 +113,8 @@ func TestBadConfiguration(t *testing.T) {
 		{"half of the broker's TLS", "bus:\n  certificate: c.pem\n", "bus.certificate: certificate and key go together"},
 		{"workers", "bus:\n  workers: 0\n", "bus.workers"},
 		{"status", "bus:\n  status: 1ms\n", "bus.status"},
+		{"ZeroMQ for everybody", "zmq:\n  emit: tcp://0.0.0.0:9000\n", "zmq.emit: tcp://0.0.0.0:9000 can be reached from other machines"},
+		{"ZeroMQ without a scheme", "zmq:\n  register: 127.0.0.1:9001\n", "zmq.register"},
 		{"domain", "domain: a b\n", `domain: "a b"`},
 		{"driver", "backends:\n  LDAP:\n    driver: lap\n", `backends.LDAP.driver: "lap" is not one of`},
 		{"LDAP without a server", "backends:\n  LDAP:\n    driver: ldap\n", "backends.LDAP.uris"},

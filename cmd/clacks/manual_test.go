@@ -30,7 +30,7 @@ import (
 //	xquery            compiled
 //	xml wrong         a file for the transcripts
 //	yaml              a configuration file, accepted; with a path behind it, that file of the project, word for word
-//	python, js        with a path behind it, that file of the project, word for word
+//	go, python, js    with a path behind it, that file of the project, word for word
 //	json              well-formed
 //	text              for reading only
 func TestManuals(t *testing.T) {
@@ -138,7 +138,7 @@ func tryBlock(t *testing.T, b block) error {
 		return err
 	case "yaml":
 		return tryConfiguration(t, b)
-	case "python", "js":
+	case "go", "python", "js":
 		return sameFile(b)
 	case "json":
 		return json.Unmarshal([]byte(b.text), new(any))

@@ -72,4 +72,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	if c.app.bus != nil {
 		c.app.bus.collect(metrics)
 	}
+	if c.app.zmq != nil {
+		collectZMQ(c.app.zmq, metrics)
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -24,6 +25,8 @@ type serveCommand struct {
 	Data        string   `type:"path" placeholder:"DIR" help:"Folder for state and generated secrets (default: data)."`
 	HTTP        string   `name:"http" placeholder:"ADDR" help:"Where to listen for HTTP (default: 127.0.0.1:8050); port 0 picks a free one."`
 	AMQP        string   `name:"amqp" placeholder:"ADDR" help:"Where to listen for AMQP 1.0 (default: 127.0.0.1:5672); port 0 picks a free one, off listens nowhere."`
+	ZMQEmit     string   `name:"zmq-emit" placeholder:"ENDPOINT" help:"Where programs push events with ZeroMQ: tcp://127.0.0.1:9000 (default: nowhere)."`
+	ZMQRegister string   `name:"zmq-register" placeholder:"ENDPOINT" help:"Where programs subscribe to events with ZeroMQ: tcp://127.0.0.1:9001 (default: nowhere)."`
 	Definitions []string `type:"path" placeholder:"PATH" help:"Further definition files, or folders of them."`
 	SQLSchema   string   `name:"sql-schema" type:"existingfile" placeholder:"FILE" help:"Repeatable SQL statements that make the mapped tables of the backend SQL."`
 	Demo        bool     `help:"Seed some fifty people and groups, and print three commands to try."`
@@ -56,6 +59,9 @@ func (c serveCommand) Run(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
+	if a.zmq, err = a.openZMQ(ctx); err != nil {
+		return err
+	}
 	address := a.address(listener)
 	if a.bus != nil && a.bus.url() != "" {
 		if _, err := fmt.Fprintln(env.stdout, "AMQP on", a.bus.url()); err != nil {
@@ -75,10 +81,7 @@ func (c serveCommand) Run(ctx context.Context, env environment) error {
 		stop()
 		running.Wait()
 	}()
-	running.Go(func() { a.watchFiles(background, watchInterval) })
-	running.Go(func() { a.reloadOnSignal(background) })
-	running.Go(func() { a.prune(background, pruneInterval) })
-	running.Go(func() { a.subscriptions.Run(background) })
+	a.behindTheScenes(background, &running)
 	started := make(chan struct{})
 	running.Go(func() {
 		if err := a.start(background); err != nil {
@@ -93,7 +96,15 @@ func (c serveCommand) Run(ctx context.Context, env environment) error {
 	return a.serve(ctx, server, listener, started)
 }
 
-// serve answers at both doors until the context ends or the HTTP port fails.
+// behindTheScenes runs what goes on besides the answering of requests, until the context ends.
+func (a *app) behindTheScenes(ctx context.Context, running *sync.WaitGroup) {
+	running.Go(func() { a.watchFiles(ctx, watchInterval) })
+	running.Go(func() { a.reloadOnSignal(ctx) })
+	running.Go(func() { a.prune(ctx, pruneInterval) })
+	running.Go(func() { a.subscriptions.Run(ctx) })
+}
+
+// serve answers at all doors until the context ends or the HTTP port fails.
 func (a *app) serve(ctx context.Context, server *httpd.Server, listener net.Listener, started <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var serving sync.WaitGroup
@@ -101,6 +112,15 @@ func (a *app) serve(ctx context.Context, server *httpd.Server, listener net.List
 	defer cancel()
 	if a.bus != nil {
 		serving.Go(func() { a.bus.run(ctx, started) })
+	}
+	if a.zmq != nil {
+		serving.Go(func() {
+			select {
+			case <-started:
+			case <-ctx.Done():
+			}
+			a.zmq.Run(ctx)
+		})
 	}
 	return server.Serve(ctx, listener)
 }
@@ -124,6 +144,8 @@ func (c serveCommand) configuration() (*Config, error) {
 	if c.AMQP != "" {
 		config.AMQP.Address = c.AMQP
 	}
+	config.ZMQ.Emit = cmp.Or(c.ZMQEmit, config.ZMQ.Emit)
+	config.ZMQ.Register = cmp.Or(c.ZMQRegister, config.ZMQ.Register)
 	config.Definitions.Paths = append(config.Definitions.Paths, c.Definitions...)
 	if c.SQLSchema != "" {
 		b := config.Backends["SQL"]

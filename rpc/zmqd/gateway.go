@@ -34,7 +34,6 @@ package zmqd
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"sync"
@@ -50,7 +49,7 @@ import (
 
 // Events is what the gateway needs of events.Log.
 type Events interface {
-	Stream(ctx context.Context, s events.Subscription, deliver func(events.Event) error) error
+	Subscribe(ctx context.Context, s events.Subscription) (*events.Subscriber, error)
 	Send(ctx context.Context, user access.User, document []byte, options ...events.SendOption) (int64, error)
 	Schemas() *events.Schemas
 }
@@ -223,19 +222,18 @@ var observer = access.User{ID: "zmq", Admin: true}
 func (g *Gateway) followLog(ctx context.Context) {
 	after, pause := int64(events.FromNow), firstPause
 	for {
-		err := g.options.Events.Stream(ctx, events.Subscription{User: observer, After: after}, func(e events.Event) error {
-			after, pause = e.Sequence, firstPause
-			g.publisher.publish(message(e.Type, e.Document))
-			return nil
-		})
+		before := after
+		err := g.followFrom(ctx, &after)
 		if ctx.Err() != nil {
 			return
 		}
-		switch {
-		case clacks.IsKind(err, clacks.NotFound) || clacks.IsKind(err, clacks.Invalid):
+		if after != before {
+			pause = firstPause
+		}
+		if clacks.IsKind(err, clacks.NotFound) || clacks.IsKind(err, clacks.Invalid) {
 			g.log.Error("zmq: events were not published, the log no longer has them", "after", after, "error", err)
 			after = events.FromNow
-		case !errors.Is(err, context.Canceled):
+		} else {
 			g.log.Warn("zmq: the event log cannot be read", "error", err)
 		}
 		timer := time.NewTimer(pause)
@@ -247,4 +245,18 @@ func (g *Gateway) followLog(ctx context.Context) {
 		}
 		pause = min(2*pause, lastPause)
 	}
+}
+
+// followFrom is one subscription to the log; it moves after to what has been published.
+func (g *Gateway) followFrom(ctx context.Context, after *int64) error {
+	s, err := g.options.Events.Subscribe(ctx, events.Subscription{User: observer, After: *after})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	defer func() { *after = s.Position() }()
+	return s.Run(ctx, func(e events.Event) error {
+		g.publisher.publish(message(e.Type, e.Document))
+		return nil
+	})
 }
