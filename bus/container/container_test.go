@@ -471,7 +471,7 @@ func TestLimitsOfAPeer(t *testing.T) {
 	}
 	_, err = source("ann", "1", false)
 	condition(t, err, bus.LimitExceeded)
-	if d := three.Put(ctx, text(strings.Repeat("x", 3000))); d.Condition == nil || d.Condition.Name != bus.MessageTooLarge {
+	if d := three.Put(ctx, text(strings.Repeat("x", 3001))); d.Condition == nil || d.Condition.Name != bus.MessageTooLarge {
 		t.Errorf("%+v", d)
 	}
 	if d := three.Put(ctx, text(strings.Repeat("x", 2000))); d.Err() != nil {
@@ -511,6 +511,19 @@ func TestLimitsOfAPeer(t *testing.T) {
 	}
 	if s := c.Statistics(); s.Bytes != 0 || s.Peers != 4 {
 		t.Errorf("%+v", s) // ann has her queue still
+	}
+}
+
+// A message that came over a wire takes its memory twice, as it came and decoded; it is not too large because of that.
+func TestALargeMessageOverAWire(t *testing.T) {
+	c := make1(t, container.Options{Limits: container.Limits{Message: 3000}})
+	s := sender(t, c.Connect(peer("ann")), "q")
+	if err := s.Send(t.Context(), &bus.Message{Body: make([]byte, 2900), Bare: make([]byte, 2950)}); err != nil {
+		t.Error(err)
+	}
+	condition(t, s.Send(t.Context(), &bus.Message{Body: make([]byte, 3000), Bare: make([]byte, 3001)}), bus.MessageTooLarge)
+	if q := queueOf(t, c, "q"); q.Bytes < 2900+2950 {
+		t.Errorf("%d bytes are reckoned", q.Bytes)
 	}
 }
 

@@ -125,6 +125,15 @@ func sizeOf(m *bus.Message) int64 {
 		valueSize(m.Application) + valueSize(m.Value)
 }
 
+// contentSize estimates how long a message is when it is encoded: one that came over a wire is there twice, as it came and
+// decoded.
+func contentSize(m *bus.Message) int64 {
+	if m.Bare != nil {
+		return int64(len(m.Bare))
+	}
+	return sizeOf(m) - overhead
+}
+
 // valueSize estimates the memory that a decoded value takes.
 func valueSize(value any) int64 {
 	const word = 32 // an interface and what it points to

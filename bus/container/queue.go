@@ -176,7 +176,7 @@ func (q *queue) put(m *bus.Message, payer *account, corpse bool) bus.Disposition
 		payer = q.owner
 	}
 	size := sizeOf(m)
-	if size > q.c.options.Limits.Message {
+	if contentSize(m) > q.c.options.Limits.Message {
 		return q.refuse(&bus.Condition{Name: bus.MessageTooLarge, Description: "the message is too large"})
 	}
 	e := newEntry(m, size, payer)

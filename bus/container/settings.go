@@ -88,7 +88,7 @@ func (r Rule) matches(address string) int {
 type Limits struct {
 	Queues     int   // queues in all; 100,000
 	Bytes      int64 // of memory for messages in all queues; 512 MiB
-	Message    int64 // of memory for one message; 16 MiB
+	Message    int64 // bytes of one message, encoded; 16 MiB
 	PeerLinks  int   // links of one peer; 1,000
 	PeerQueues int   // queues that exist because of one peer, dynamic ones included; 1,000
 	PeerBytes  int64 // what messages take that a peer has sent, or that wait in its dynamic nodes; 128 MiB
