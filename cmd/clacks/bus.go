@@ -308,8 +308,8 @@ func (a *authenticator) Certificate(ctx context.Context, certificate *x509.Certi
 
 var _ listener.Authenticator = (*authenticator)(nil)
 
-// certificates reads a set of authorities.
-func certificates(path string) (*x509.CertPool, error) {
+// authorities reads a set of authorities.
+func authorities(path string) (*x509.CertPool, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -332,7 +332,7 @@ func (c AMQPConfig) tls() (*tls.Config, error) {
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	if c.ClientCA != "" {
-		if config.ClientCAs, err = certificates(c.ClientCA); err != nil {
+		if config.ClientCAs, err = authorities(c.ClientCA); err != nil {
 			return nil, err
 		}
 		config.ClientAuth = tls.VerifyClientCertIfGiven
@@ -348,7 +348,7 @@ func (c BusConfig) tls() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	var err error
 	if c.CAFile != "" {
-		if config.RootCAs, err = certificates(c.CAFile); err != nil {
+		if config.RootCAs, err = authorities(c.CAFile); err != nil {
 			return nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -38,17 +39,24 @@ func (c *Client) names() bus.Names {
 	return bus.Names(c.Domain)
 }
 
-// callBus is Call over AMQP: the command goes to the queue that all agents of the domain share.
+// attempts is how often a request is sent whose answer is lost with a connection.
+const attempts = 3
+
+// callBus is Call over AMQP: the command goes to the queue that all agents of the domain share. A request whose answer was
+// lost with the connection is sent again, under the same message-id: a change that was made answers its first outcome.
 func (c *Client) callBus(ctx context.Context, body []byte) (json.RawMessage, error) {
 	requester, user, err := c.requester(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m := &bus.Message{Body: body, Properties: bus.Properties{UserID: []byte(user), ContentType: "application/json"}}
+	m := &bus.Message{Body: body, Properties: bus.Properties{MessageID: rand.Text(), UserID: []byte(user), ContentType: "application/json"}}
 	if deadline, ok := ctx.Deadline(); ok {
 		m.Header.TTL = max(time.Until(deadline), time.Millisecond)
 	}
 	reply, err := requester.Request(ctx, m)
+	for n := 1; n < attempts && ctx.Err() == nil && clacks.IsKind(err, clacks.InDoubt); n++ {
+		reply, err = requester.Request(ctx, m)
+	}
 	if err != nil {
 		return nil, c.busFailure(ctx, err)
 	}

@@ -70,7 +70,8 @@ func (e *Error) Unwrap() error {
 const maxAnswer = 256 << 20
 
 // Call runs a command. params is anything that becomes a JSON object or list, or nil. The error is an *Error, or of the
-// kind clacks.Unavailable when the service could not be asked; whether a change was made is not known then.
+// kind clacks.Unavailable or clacks.InDoubt when the service could not be asked or did not answer; whether a change was made is
+// not known then.
 func (c *Client) Call(ctx context.Context, method string, params any) (json.RawMessage, error) {
 	request := struct {
 		Version string `json:"jsonrpc"`
