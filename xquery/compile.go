@@ -120,6 +120,8 @@ type compiler struct {
 	externals map[xpath3.QualifiedName]int
 	traced    bool
 	hidden    int
+	loops     int // that what is compiled stands in
+	joins     int
 
 	// current is the module that is being compiled. user are the functions of all modules, defined those with a body in
 	// the order of the evaluation's table, globals the variables.

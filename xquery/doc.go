@@ -45,7 +45,10 @@
 //     with its arguments evaluated in place. The tuple stream of a FLWOR expression is made of helium's loops, and of
 //     hooks that sort (order.go), group (group.go) or cut (window.go) its tuples. Constructors become hooks that make
 //     nodes (construct.go, copy.go). lower_program.go says how functions and modules fit together.
-//   - evaluate.go runs that in a worker (worker.go), of which a query keeps a pool. helium asks its context for
+//     Some expressions become hooks for speed: predicates about positions (positions.go), conditions of nested loops
+//     (join.go), maps that only live between two calls (mapedit.go).
+//   - stream.go compiles a variant of the tree whose end hands over each item at once: Query.Each, Query.Stream.
+//   - evaluate.go runs a tree in a worker (worker.go), of which a query keeps a pool. helium asks its context for
 //     cancellation at every node and item; our context (limits.go) counts these questions, and that is the limit of
 //     steps. guards.go stands before helium's functions that could make much from little.
 //   - An error during the evaluation has no place in helium's tree. Only then, the query is evaluated once more with

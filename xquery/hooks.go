@@ -68,6 +68,7 @@ const (
 
 	hookConvert  = "\x01convert"  // its second argument, cast to the type if it is untyped
 	hookChoose   = "\x01choose"   // items by their positions: see positions.go
+	hookAhead    = "\x01ahead"    // the nodes of a loop that may fulfil its condition: see join.go
 	hookEdited   = "\x01edited"   // what a changed map answers: map, changes and question, arguments
 	hookItemwise = "\x01itemwise" // its argument, whose items are counted when a loop takes them
 	hookEmit     = "\x01emit"     // nothing; hands its argument over: see Query.Each
@@ -176,6 +177,7 @@ var hooks = func() map[string]xpath3.Function {
 
 		hookConvert:  &hook{2, 2, convertUntyped},
 		hookChoose:   &hook{2, -1, choose},
+		hookAhead:    lookAhead{},
 		hookEdited:   &hook{2, -1, editedMap},
 		hookItemwise: &hook{1, 1, itemwise},
 		hookEmit:     &hook{1, 1, emit},

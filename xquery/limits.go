@@ -67,6 +67,7 @@ type budget struct {
 	raised  *raisedError
 	input   *Input
 	read    map[string]*Document // by fn:doc
+	joins   map[int]*joinIndex
 
 	functions []context.CancelFunc // ends outer
 	external  context.Context

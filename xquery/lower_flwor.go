@@ -65,11 +65,13 @@ func (s *stream) buildUsed(result xpath3.Expr, used []binding) xpath3.Expr {
 func (c *compiler) flwor(f *flwor) xpath3.Expr {
 	var s stream
 	mark := len(c.scope)
+	defer func(loops int) { c.loops = loops }(c.loops)
 	for i := range f.clauses {
 		k := &f.clauses[i]
 		switch k.is {
 		case clauseFor:
-			c.forClause(&s, k)
+			c.forClause(&s, k, c.joined(f, i))
+			c.loops++
 		case clauseLet:
 			value, double := c.expr(k.expr), isDouble(k.kind) || c.doubles(k.expr)
 			s.let(c.bind(k.variable), value)
@@ -93,11 +95,14 @@ func (c *compiler) flwor(f *flwor) xpath3.Expr {
 	return tree
 }
 
-func (c *compiler) forClause(s *stream, k *clause) {
+func (c *compiler) forClause(s *stream, k *clause, j *joinPlan) {
 	domain, double := c.expr(k.expr), isDouble(k.kind) || c.doubles(k.expr)
 	if k.allowEmpty {
 		c.outerFor(s, k, domain)
 		return
+	}
+	if j != nil {
+		domain = c.looksAhead(domain, k, j)
 	}
 	loop := xpath3.ForClause{Var: c.bind(k.variable), Expr: domain}
 	c.known(double)
