@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,13 +21,15 @@ import (
 	"time"
 
 	"clacks"
+	"clacks/bus"
+	"clacks/bus/remote"
 	"clacks/internal/testservers"
 	"clacks/rpc/client"
 )
 
 // broker carries the bus of a domain.
 type broker struct {
-	name, url, user, password string
+	url, user, password string
 }
 
 // brokers are what two agents may meet at: the listener of a third process, and RabbitMQ.
@@ -44,7 +47,7 @@ var brokers = map[string]func(t *testing.T) broker{
 }
 
 // TestTwoAgents lets two agents share a domain: commands spread evenly, one is killed under load and comes back; nothing that
-// was acknowledged is lost, nothing runs twice, and the events are in order.
+// was acknowledged is lost, nothing runs twice, and a durable subscriber has each event once and in order.
 func TestTwoAgents(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short mode")
@@ -53,9 +56,10 @@ func TestTwoAgents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := &twoAgents{t: t, broker: open(t)}
 			d.prepare()
+			heard := d.subscribe()
 			d.spread()
 			d.kill()
-			d.check()
+			d.check(heard)
 		})
 	}
 }
@@ -216,8 +220,62 @@ func (d *twoAgents) kill() {
 	loading.Wait()
 }
 
-// check reads all events, by the second agent.
-func (d *twoAgents) check() {
+// badgeQuery selects changes of badges.
+const badgeQuery = `Event/ObjectChanged[ChangeType = "update"]/Attributes/Attribute[@name = "badgeNumber"]`
+
+// lastBadge marks the end of the events.
+const lastBadge = "B-9999"
+
+// heard is an event as the durable subscriber has it.
+type heard struct {
+	sequence int64
+	badge    string
+}
+
+// subscribe listens to a durable subscription at the broker, and leaves out what it has had already.
+func (d *twoAgents) subscribe() <-chan []heard {
+	c := d.client()
+	defer closeClient(c)
+	made, err := client.Do[struct{ Address string }](d.t.Context(), c, "subscribe", map[string]any{
+		"xquery": badgeQuery, "name": "badges", "durable": true})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	connection, err := remote.New(remote.Options{URL: d.broker.url, User: d.broker.user, Password: d.broker.password})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = connection.Close(context.Background()) })
+	receiver, err := connection.Receiver(d.t.Context(), made.Address, bus.ReceiverOptions{Durable: true})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	all := make(chan []heard, 1)
+	go func() {
+		var list []heard
+		defer func() { all <- list }()
+		last := int64(0)
+		for last == 0 || list[len(list)-1].badge != lastBadge {
+			delivery, err := receiver.Receive(d.t.Context())
+			if err != nil {
+				d.t.Errorf("the subscriber: %v", err)
+				return
+			}
+			sequence, _ := delivery.Message.Application["sequence"].(int64)
+			if sequence > last {
+				last = sequence
+				list = append(list, heard{sequence, badgeOf(d.t, delivery.Message.Body)})
+			}
+			if err := delivery.Accept(d.t.Context()); err != nil {
+				d.t.Logf("comes again: %v", err)
+			}
+		}
+	}()
+	return all
+}
+
+// check reads all events by the second agent, and compares them with what the subscriber has heard.
+func (d *twoAgents) check(subscriber <-chan []heard) {
 	acknowledged := 0
 	for _, ok := range d.acknowledged {
 		if ok {
@@ -228,12 +286,23 @@ func (d *twoAgents) check() {
 		d.t.Errorf("only %d of %d commands were acknowledged", acknowledged, 2*loaders*changes)
 	}
 	seen, last := map[string]int{}, int64(0)
+	var all []heard
 	for e := range d.events() {
 		if e.Sequence <= last {
 			d.t.Errorf("event %d behind %d", e.Sequence, last)
 		}
 		last = e.Sequence
-		seen[badgeOf(d.t, e.Document)]++
+		badge := badgeOf(d.t, e.Document)
+		seen[badge]++
+		all = append(all, heard{last, badge})
+	}
+	select {
+	case list := <-subscriber:
+		if !slices.Equal(list, all) {
+			d.t.Errorf("the subscriber has %d events, the log %d; the subscriber:\n%v\nthe log:\n%v", len(list), len(all), list, all)
+		}
+	case <-time.After(time.Minute):
+		d.t.Error("the subscriber has not heard of the end")
 	}
 	for badge, ok := range d.acknowledged {
 		if n := seen[badge]; n > 1 || ok && n != 1 {
@@ -244,10 +313,9 @@ func (d *twoAgents) check() {
 
 // events are all changes of badges. A last change marks their end.
 func (d *twoAgents) events() <-chan client.Event {
-	const end = "B-9999"
 	last := d.client()
 	defer closeClient(last)
-	_, err := last.Call(d.t.Context(), "updateObject", map[string]any{"id": d.people[0], "changes": map[string]any{"badgeNumber": end}})
+	_, err := last.Call(d.t.Context(), "updateObject", map[string]any{"id": d.people[0], "changes": map[string]any{"badgeNumber": lastBadge}})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -255,15 +323,15 @@ func (d *twoAgents) events() <-chan client.Event {
 	go func() {
 		defer close(list)
 		c := &client.Client{URL: d.agents[1].url, User: d.broker.user, Password: testPassword}
-		for e, err := range c.Events(d.t.Context(), `Event/ObjectChanged[ChangeType = "update"]/Attributes/Attribute[@name = "badgeNumber"]`, "0") {
+		for e, err := range c.Events(d.t.Context(), badgeQuery, "0") {
 			if err != nil {
 				d.t.Error(err)
 				return
 			}
-			if bytes.Contains(e.Document, []byte("<New>"+end+"</New>")) {
+			list <- e
+			if bytes.Contains(e.Document, []byte("<New>"+lastBadge+"</New>")) {
 				return
 			}
-			list <- e
 		}
 	}()
 	return list
