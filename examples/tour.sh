@@ -6,6 +6,8 @@
 #   examples/tour.sh --config FILE      with the backends of a configuration file; for OpenLDAP and PostgreSQL set
 #                                       TOUR_LDAP_URI, TOUR_LDAP_BINDDN, TOUR_LDAP_PASSWORD and TOUR_DATABASE as well,
 #                                       and the tour shows the entry by ldapsearch and the rows by psql
+#   TOUR_PYTHON=/usr/bin/python3 ...    all over AMQP: the commands, and the subscriber, who is a Python program then
+#                                       (package python3-qpid-proton)
 #
 # CLACKS names the program; the default is bin/clacks of the checkout.
 set -euo pipefail
@@ -42,6 +44,7 @@ for _ in $(seq 200); do
   sleep 0.1
 done
 [ -n "$url" ] || die "the service did not start"
+[ -z "${TOUR_PYTHON:-}" ] || url=$(sed -n 's/^AMQP on //p' "$work/service.out")
 export CLACKS_URL=$url CLACKS_USER=admin
 [ -n "${CLACKS_ADMIN_PASSWORD:-}" ] && export CLACKS_PASSWORD=$CLACKS_ADMIN_PASSWORD
 [ -n "${CLACKS_PASSWORD:-}" ] || export CLACKS_PASSWORD_FILE=$work/data/admin-password
@@ -50,8 +53,12 @@ base=$(call --field . getBase)
 echo "$url serves $base"
 
 say "Subscribe to changes of badge numbers"
-"$clacks" events watch --from 0 --count 1 --xquery '
-  Event/ObjectChanged[ChangeType = "update"]/Attributes/Attribute[@name = "badgeNumber"]' >"$work/event.xml" &
+query='Event/ObjectChanged[ChangeType = "update"]/Attributes/Attribute[@name = "badgeNumber"]'
+if [ -n "${TOUR_PYTHON:-}" ]; then
+  "$TOUR_PYTHON" "$here/watch/watch.py" --url "$url" --from 0 --count 1 --xquery "$query" >"$work/event.xml" &
+else
+  "$clacks" events watch --from 0 --count 1 --xquery "$query" >"$work/event.xml" &
+fi
 watcher=$!
 
 say "Create a place for people and one for groups, two users and a group of them"

@@ -9,13 +9,15 @@ import (
 	"clacks/internal/testservers"
 )
 
-// TestTour runs examples/tour.sh as a user would, against everything embedded and against real servers.
+// TestTour runs examples/tour.sh as a user would, against everything embedded, over HTTP and over AMQP, and
+// against real servers.
 func TestTour(t *testing.T) {
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Run("embedded", func(t *testing.T) { tour(t, path, nil) })
+	t.Run("over AMQP", func(t *testing.T) { tour(t, path, []string{"TOUR_PYTHON=" + testservers.ProtonPython(t)}) })
 	t.Run("servers", func(t *testing.T) {
 		slapd := testservers.Slapd(t)
 		database := testservers.Postgres(t).NewDatabase(t)
