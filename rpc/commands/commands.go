@@ -3,7 +3,7 @@
 //
 //	stateless.go   createObject, getObject, updateObject, moveObject, deleteObject, searchObjects, sendEvent
 //	open.go        openObject, getObjectProperty, setObjectProperty, closeObject, ...
-//	eventtypes.go  getEventTypes
+//	eventtypes.go  getEventTypes, getLastEvent
 //	subscriptions.go  subscribe, unsubscribe, listSubscriptions
 //	methods.go     dispatchObjectMethod: the methods of an open object
 //	find.go        search and what else the web frontend asks about objects and types

@@ -7,9 +7,10 @@ import (
 	"clacks/rpc"
 )
 
-// EventTypes is what getEventTypes needs of events.Log.
+// EventTypes is what getEventTypes and getLastEvent need of events.Log.
 type EventTypes interface {
 	Schemas() *events.Schemas
+	Last(ctx context.Context) (int64, error)
 }
 
 // eventTypes are the commands about event types; none where the events have no catalogue.
@@ -22,6 +23,13 @@ func (s *service) eventTypes() []rpc.Command {
 		Help: "Lists the event types: documentation, elements with their types and in their order, and the schema."},
 		func(_ context.Context, _ *rpc.Call, p eventTypesParams) (*events.Catalogue, error) {
 			return catalogue.Schemas().Catalogue(p.Schema, p.Types...)
+		}), rpc.New(rpc.Spec{Name: "getLastEvent", Help: "Says how far the event log is: the number of its newest event, 0 when there is none."},
+		func(ctx context.Context, _ *rpc.Call, _ rpc.None) (*sent, error) {
+			sequence, err := catalogue.Last(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &sent{Sequence: sequence}, nil
 		})}
 }
 

@@ -63,6 +63,12 @@ func TestEventTypesRights(t *testing.T) {
 	if raw, err := nobody.Call(t.Context(), "getEventTypes", []any{[]string{"BackendChange"}}); err != nil || !json.Valid(raw) {
 		t.Error(err)
 	}
+	for _, want := range []string{`{"sequence":0}`, `{"sequence":1}`} {
+		if raw, err := nobody.Call(t.Context(), "getLastEvent", nil); err != nil || string(raw) != want {
+			t.Errorf("%s, %v", raw, err)
+		}
+		w.call("createObject", map[string]any{"type": "OrganizationalUnit", "base": base, "attributes": map[string]any{"ou": "a" + want[12:13]}})
+	}
 	if _, err := (&client.Client{URL: w.web.URL}).Call(t.Context(), "getEventTypes", nil); clacks.KindOf(err) != clacks.Unauthenticated {
 		t.Error(err)
 	}

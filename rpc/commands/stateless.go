@@ -216,7 +216,7 @@ type sendParams struct {
 	Key   string `json:"idempotencyKey" doc:"a repeated request with the same key answers the first outcome"`
 }
 
-// sent is the outcome of sendEvent.
+// sent names an event.
 type sent struct {
 	Sequence int64 `json:"sequence"`
 }

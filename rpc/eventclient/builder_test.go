@@ -221,10 +221,8 @@ func (g *generator) content(p Type, depth int) []any {
 	if model.Mixed {
 		content = append(content, g.text)
 	}
-	if depth < 6 {
-		for _, child := range model.Elements {
-			content = append(content, g.particle(child, depth)...)
-		}
+	if depth < 6 && model.Order != "" {
+		content = append(content, g.particle(Type{Min: 1, Max: 1, Content: model}, depth)...)
 	}
 	if g.IntN(20) == 0 {
 		content = append(content, Element(g.name, g.text))
@@ -263,7 +261,8 @@ func (g *generator) value(simple xsd.Simple) any {
 	if len(simple.Values) > 0 && g.IntN(10) > 0 {
 		return simple.Values[g.IntN(len(simple.Values))]
 	}
-	if typed, known := map[string]any{"positiveInteger": 4, "unsignedByte": 5, "dateTime": noon, "date": noon, "decimal": 1.5, "long": 3,
+	if typed, known := map[string]any{"positiveInteger": 4, "unsignedByte": 5, "dateTime": noon, "date": noon, "decimal": 1.5, "long": 3, "integer": 8, "nonNegativeInteger": 0, "int": 1, "unsignedInt": 1, "unsignedLong": 1,
+		"anyURI":  "urn:x",
 		"boolean": false, "double": -2e300, "union": noon}[simple.Type]; known && g.IntN(10) > 0 {
 		return typed
 	}

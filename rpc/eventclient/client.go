@@ -20,7 +20,8 @@
 // # Errors
 //
 // What a callback returns, its panics, and the end of a registration that cannot be resumed (rights taken away, the log
-// pruned) go to the function that OnError sets; by default they are logged.
+// pruned) go to the function that OnError sets; by default they are logged. That a stream could not be opened again at once
+// is told once, without an id.
 package eventclient
 
 import (
@@ -79,7 +80,7 @@ type Client struct {
 // Option sets what has a default.
 type Option func(*Client)
 
-// OnError sets what is told of a registration's troubles, by its id. It is called from several goroutines, and delays the
+// OnError sets what is told of a registration's troubles, by its id, and with the id "" of interruptions. It is called from several goroutines, and delays the
 // registration's callbacks.
 func OnError(f func(id string, err error)) Option { return func(c *Client) { c.onError = f } }
 

@@ -67,21 +67,21 @@ func (c *Client) leaveLocked(s *stream) {
 // run keeps the stream open.
 func (s *stream) run(ctx context.Context) {
 	c := s.client
-	pause := c.pauses[0]
+	pause, told := c.pauses[0], false
 	for {
 		open := false
 		err := c.transport.Stream(ctx, s.query, s.start(), func(position int64) {
 			open = true
 			s.open(position)
 		}, s.deliver)
-		if ctx.Err() != nil {
-			return
-		}
-		if s.failed(err) {
+		if ctx.Err() != nil || s.failed(err) {
 			return
 		}
 		if open {
-			pause = c.pauses[0]
+			pause, told = c.pauses[0], false
+		} else if !told {
+			told = true
+			c.onError("", fmt.Errorf("the event stream is interrupted: %w", err))
 		}
 		if wait(ctx, pause) != nil {
 			return
