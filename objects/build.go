@@ -183,12 +183,7 @@ func (c *rowChange) buildStatements() []store.Statement {
 
 // readTables reads the rows of a batch: one search a table instead of one read a row.
 func (s *Service) readTables(ctx context.Context, batch []*loaded) error {
-	type table struct {
-		source *mapping.Source
-		keys   []any
-		of     map[string]*loaded // by the key's text
-	}
-	tables := map[string]*table{}
+	tables := map[string]*tableRows{}
 	for _, l := range batch {
 		values, _, err := l.shape.Inbound(ctx, l.entries)
 		if err != nil {
@@ -201,7 +196,7 @@ func (s *Service) readTables(ctx context.Context, batch []*loaded) error {
 			}
 			t := tables[source.ID]
 			if t == nil {
-				t = &table{source: source, of: map[string]*loaded{}}
+				t = &tableRows{source: source, of: map[string]*loaded{}}
 				tables[source.ID] = t
 			}
 			l.row.keys[source.ID] = key
@@ -210,19 +205,56 @@ func (s *Service) readTables(ctx context.Context, batch []*loaded) error {
 		}
 	}
 	for _, t := range tables {
-		b, err := s.backend(t.source.Backend)
+		if err := s.readRows(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tableRows are the rows of a table that belong to the objects of a batch.
+type tableRows struct {
+	source *mapping.Source
+	keys   []any
+	of     map[string]*loaded // by the key's text
+}
+
+// readRows searches for all keys at once. When several rows have one key, they are read one by one: an object whose row is
+// not unique is indexed without it, as it cannot be opened either, and does not keep all others from being served.
+func (s *Service) readRows(ctx context.Context, t *tableRows) error {
+	b, err := s.backend(t.source.Backend)
+	if err != nil {
+		return err
+	}
+	query := backends.Query{Table: t.source.Table, Column: t.source.Column, Keys: t.keys,
+		Attributes: t.source.Want, Children: t.source.Children}
+	var ambiguous error
+	for entry, err := range b.Search(ctx, query) {
+		if clacks.IsKind(err, clacks.Conflict) {
+			ambiguous = err
+			break
+		}
 		if err != nil {
 			return err
 		}
-		query := backends.Query{Table: t.source.Table, Column: t.source.Column, Keys: t.keys,
-			Attributes: t.source.Want, Children: t.source.Children}
-		for entry, err := range b.Search(ctx, query) {
-			if err != nil {
-				return err
-			}
-			if l := t.of[keyText(entry.Key)]; l != nil {
-				l.entries[t.source.ID] = entry
-			}
+		if l := t.of[keyText(entry.Key)]; l != nil {
+			l.entries[t.source.ID] = entry
+		}
+	}
+	if ambiguous == nil {
+		return nil
+	}
+	for _, key := range t.keys {
+		entry, err := readOrNil(ctx, b, tableRef(t.source, key), t.source.Want)
+		if clacks.IsKind(err, clacks.Conflict) {
+			s.log.Warn("an object is indexed without its row", "uuid", t.of[keyText(key)].row.uuid, "table", t.source.Table, "error", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if entry != nil {
+			t.of[keyText(key)].entries[t.source.ID] = entry
 		}
 	}
 	return nil

@@ -18,6 +18,7 @@ type referred struct {
 	attribute  string // mapping.DNAttribute for the name
 	from, to   string // as text; to is "" when it is gone
 	key        string // of from, when it is a name
+	lost       bool   // the object stays and loses the extensions: only references to those end
 }
 
 func referredName(r *row, to string) referred {
@@ -26,7 +27,7 @@ func referredName(r *row, to string) referred {
 
 // meantBy reports whether a reference points to this value.
 func (v *referred) meantBy(ref *mapping.Reference) bool {
-	if ref.ToAttribute != v.attribute || ref.To != "*" && ref.To != v.typ && ref.Extension == "" {
+	if ref.ToAttribute != v.attribute || ref.Extension == "" && (v.lost || ref.To != "*" && ref.To != v.typ) {
 		return false
 	}
 	return ref.Extension == "" || slices.Contains(v.extensions, ref.Extension)
@@ -38,7 +39,7 @@ func (c *catalogue) referredValues(e *edit) []referred {
 	if e.before == nil {
 		return nil
 	}
-	var list []referred
+	list := c.lostValues(e)
 	for _, name := range e.changed() {
 		a := e.before.shape.Attribute(name)
 		if a == nil || !c.isReferred(e.row, name) {
@@ -52,6 +53,39 @@ func (c *catalogue) referredValues(e *edit) []referred {
 				v.to = added[0]
 			}
 			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// lostValues are the values by which others refer to an object as one with an extension that an edit takes away.
+func (c *catalogue) lostValues(e *edit) []referred {
+	if e.final == nil {
+		return nil
+	}
+	lost := missingText(e.row.extensions, e.final.Extensions)
+	if len(lost) == 0 {
+		return nil
+	}
+	var list []referred
+	seen := map[string]bool{}
+	references := c.to[e.row.typ]
+	for i := range references {
+		ref := &references[i]
+		if seen[ref.ToAttribute] || !slices.Contains(lost, ref.Extension) {
+			continue
+		}
+		seen[ref.ToAttribute] = true
+		if ref.ToAttribute == mapping.DNAttribute {
+			list = append(list, referred{typ: e.row.typ, extensions: lost, attribute: mapping.DNAttribute, from: e.row.dn, key: e.row.dnKey, lost: true})
+			continue
+		}
+		a := e.before.shape.Attribute(ref.ToAttribute)
+		if a == nil {
+			continue
+		}
+		for _, v := range e.before.object.Values[a.Name] {
+			list = append(list, referred{typ: e.row.typ, extensions: lost, attribute: a.Name, from: a.Text(v), lost: true})
 		}
 	}
 	return list

@@ -96,6 +96,9 @@ func (p *plan) describeStep(step *journal.Step, hidden secrets) PlanStep {
 	switch c.Op {
 	case backends.OpCreate:
 		d.After = hidden.mask(step.Backend, c.Add)
+		if c.Ref.Table != "" { // the key is a column, too
+			maps.Copy(d.After, hidden.mask(step.Backend, backends.Values{c.Ref.Column: {c.Ref.Key}}))
+		}
 	case backends.OpDelete:
 		d.Before = hidden.mask(step.Backend, step.Whole)
 	case backends.OpRename:

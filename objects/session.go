@@ -308,6 +308,11 @@ func (x *Session) reshape(ctx context.Context, right access.Right, extension str
 	if err := r.may(right, extension, x.object.UUID, x.object.DN); err != nil {
 		return err
 	}
+	if right == access.Delete {
+		if err := r.retractable(x.object.Type, x.object.Extensions, []string{extension}); err != nil {
+			return err
+		}
+	}
 	base, err := r.baseType(x.object.Type)
 	if err != nil {
 		return err

@@ -116,6 +116,9 @@ func (r *request) mayUpdate(row *row, q *UpdateRequest) error {
 
 // reshape is the object with extensions added and removed: the values of a removed one are gone.
 func (r *request) reshape(l *loaded, extend, retract []string) (*mapping.Object, *mapping.Shape, string, error) {
+	if err := r.retractable(l.row.typ, l.row.extensions, retract); err != nil {
+		return nil, nil, "", err
+	}
 	after := clone(&l.object)
 	wanted := append(slices.Clone(l.row.extensions), extend...)
 	wanted = slices.DeleteFunc(wanted, func(name string) bool { return slices.Contains(retract, name) })
@@ -148,6 +151,20 @@ func (r *request) reshape(l *loaded, extend, retract []string) (*mapping.Object,
 		}
 	}
 	return after, shape, kind, nil
+}
+
+// retractable refuses to retract what an object does not have, or is.
+func (r *request) retractable(base string, active, retract []string) error {
+	var wrong fields
+	for _, name := range retract {
+		switch {
+		case name == base:
+			wrong.add(name, clacks.CodeUnknown, "is the type of the object, and no extension of it")
+		case !slices.Contains(active, name):
+			wrong.add(clip(name, 100), clacks.CodeUnknown, "is no extension that the object has%s", meant(name, active))
+		}
+	}
+	return wrong.err(r.op, base)
 }
 
 // dependants refuses to retract what an extension that stays requires.

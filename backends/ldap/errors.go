@@ -10,6 +10,7 @@ import (
 	goldap "github.com/go-ldap/ldap/v3"
 
 	"clacks"
+	"clacks/internal/dn"
 )
 
 // verdict is what a result code means for the caller.
@@ -138,4 +139,26 @@ func diagnose(e *clacks.Error, code, message string) {
 		return
 	}
 	e.Fields = []clacks.Field{{Attribute: found[1] + found[2], Code: code, Reason: e.Reason}}
+	e.Reason = "the directory refuses the change" // the field says why
+}
+
+// longName is the length in bytes above which a relative name may be what a server cannot store: OpenLDAP's mdb keeps it
+// twice in a key of 511 bytes, and says nothing but "other" about one that is longer.
+const longName = 200
+
+// nameFault makes a refusal that tells nothing, of a change that gives an entry a long name, one of that name.
+func nameFault(op, name string, err error) error {
+	var answer *goldap.Error
+	if !errors.As(err, &answer) || answer.ResultCode != goldap.LDAPResultOther || len(dn.RDN(name)) <= longName {
+		return err
+	}
+	e := because(clacks.Invalid, op, "the directory refuses the name", err)
+	longest := -1
+	for _, part := range dn.RDNValues(name) {
+		if len(part.Value) > longest {
+			longest = len(part.Value)
+			e.Fields = []clacks.Field{{Attribute: part.Attribute, Code: clacks.CodeCheck, Reason: "it is too long to name an entry of this directory"}}
+		}
+	}
+	return e
 }

@@ -92,7 +92,8 @@ func (b *Backend) send(ctx context.Context, op string, c backends.Change, guard 
 			return backends.Result{}, err
 		}
 		request.Controls = controls
-		return b.write(ctx, op, func(c *conn) error { return c.ModifyDN(request) })
+		result, err := b.write(ctx, op, func(c *conn) error { return c.ModifyDN(request) })
+		return result, nameFault(op, c.To.DN, err)
 	}
 	request := &goldap.ModifyRequest{DN: c.Ref.DN, Changes: changes, Controls: controls}
 	return b.write(ctx, op, func(c *conn) error { return c.Modify(request) })
@@ -141,7 +142,7 @@ func (b *Backend) create(ctx context.Context, op string, c backends.Change) (bac
 	if clacks.IsKind(err, clacks.Denied) && len(request.Controls) > 1 {
 		err = because(clacks.Denied, op, "the directory does not permit it; choosing the entry's UUID takes the right to manage it", err)
 	}
-	return result, err
+	return result, nameFault(op, c.Ref.DN, err)
 }
 
 // modify translates mods into LDAP changes, which keep their meaning: value by value, and all or nothing.
