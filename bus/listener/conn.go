@@ -35,6 +35,7 @@ type conn struct {
 	since  time.Time
 	tls    bool
 	in     frameReader
+	frame  int // the size of the frame that is handled
 	parser wire.Parser
 	bucket bucket // of attaches
 
@@ -53,6 +54,7 @@ type conn struct {
 	names     map[linkName]link
 	held      int // bytes of whole messages that no node has taken
 	partial   int // bytes of messages of which more is to come
+	attached  int // bytes that links may take
 }
 
 // linkName is what a link is known by on its connection (AMQP 1.0, 2.6.1).
@@ -159,6 +161,7 @@ func (c *conn) read() error {
 			errors.As(err, &condition)
 			return &fault{reason: Malformed, condition: condition}
 		}
+		c.frame = len(body)
 		if _, attach := performative.(*wire.Attach); attach {
 			c.paceLinks()
 		}

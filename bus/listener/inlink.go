@@ -11,8 +11,9 @@ import (
 // the target and tells the outcome.
 type inLink struct {
 	common
-	attach *wire.Attach
+	attach *wire.Attach // until it is answered
 	target bus.Target
+	settle bool // we settle with the outcome; in the second settle mode the peer does
 
 	// Guarded by the connection's lock.
 	credit uint32
@@ -30,7 +31,7 @@ type incoming struct {
 }
 
 func newInLink(base common, p *wire.Attach) *inLink {
-	k := &inLink{common: base, attach: p, count: p.InitialDeliveryCount.Or(0)}
+	k := &inLink{common: base, attach: p, settle: p.ReceiverSettleMode == wire.ReceiverFirst, count: p.InitialDeliveryCount.Or(0)}
 	if p.Target != nil {
 		k.address = p.Target.Address
 	}
@@ -72,8 +73,11 @@ func (k *inLink) attachTarget() bool {
 	})
 	c.mu.Lock()
 	answer := k.answer(p)
-	answer.MaxMessageSize = c.l.o.Limits.MessageSize
+	own := *p.Target
+	own.Capabilities = nil
+	answer.Target, answer.MaxMessageSize = &own, c.l.o.Limits.MessageSize
 	alive := k.answered(p, answer, err)
+	k.attach = nil
 	if alive {
 		k.target = target
 		k.renew()
@@ -213,7 +217,7 @@ func (k *inLink) take(m *incoming) {
 	}
 	if !m.settled && !k.detached {
 		c.writer.append(k.s.channel, &wire.Disposition{
-			Receiver: true, First: m.id, Settled: k.attach.ReceiverSettleMode == wire.ReceiverFirst,
+			Receiver: true, First: m.id, Settled: k.settle,
 			State: wire.OutcomeState(outcome),
 		})
 	}

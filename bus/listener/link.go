@@ -19,6 +19,7 @@ type common struct {
 	detached bool       // our detach was sent, or the link has ended with its session
 	leaving  bool       // the peer's detach came before the attach was answered
 	closed   bool       // the peer's detach was for good
+	size     int        // what it takes of the connection's memory
 	errant   uint32     // transfers that came after our detach
 	stopped  bool       // the goroutine is to end
 	expired  bool       // for good
@@ -27,6 +28,12 @@ type common struct {
 }
 
 func (k *common) base() *common { return k }
+
+// What a link is taken to need: its goroutine and its buffers; and an attach is larger when it is decoded.
+const (
+	linkSize    = 16 << 10
+	decodedSize = 8
+)
 
 // attach begins a link: its goroutine asks the node, and answers.
 func (s *session) attach(p *wire.Attach) error {
@@ -47,7 +54,7 @@ func (s *session) attach(p *wire.Attach) error {
 		before.base().fail(&bus.Condition{Name: bus.LinkStolen, Description: "a link of this name was attached anew"})
 	}
 	base := common{
-		s: s, key: key, handle: p.Handle, cond: sync.NewCond(&s.c.mu), meter: meter{since: time.Now()},
+		s: s, size: linkSize + decodedSize*s.c.frame, key: key, handle: p.Handle, cond: sync.NewCond(&s.c.mu), meter: meter{since: time.Now()},
 	}
 	var k link
 	var work func()
@@ -61,6 +68,7 @@ func (s *session) attach(p *wire.Attach) error {
 	k.base().self = k
 	s.links[p.Handle] = k
 	s.c.names[key] = k
+	s.c.attached += base.size
 	s.c.l.counters.links.Add(1)
 	if condition := s.refusal(p); condition != nil {
 		k.base().refuse(p, condition)
@@ -77,6 +85,9 @@ func (s *session) attach(p *wire.Attach) error {
 // refusal is why an attach is refused before a node is asked.
 func (s *session) refusal(p *wire.Attach) *bus.Condition {
 	switch {
+	case s.c.attached > s.c.l.o.Limits.Memory:
+		s.c.l.counters.refused[TooMuchMemory].Add(1)
+		return &bus.Condition{Name: bus.LimitExceeded, Description: "too many links"}
 	case p.Coordinator:
 		return &bus.Condition{Name: bus.NotImplemented, Description: "there are no transactions"}
 	case p.Receiver && p.Source == nil, !p.Receiver && p.Target == nil:

@@ -3,6 +3,7 @@ package listener
 import (
 	"context"
 	"encoding/binary"
+	"maps"
 	"time"
 
 	"clacks/bus"
@@ -12,8 +13,9 @@ import (
 // outLink sends the messages of a source to the peer. Its goroutine waits for credit, then for a message, then for room.
 type outLink struct {
 	common
-	attach    *wire.Attach
+	attach    *wire.Attach // until it is answered
 	source    bus.Source
+	largest   uint64          // message that the peer takes, in bytes; 0 for any
 	presettle bool            // deliveries are settled as they are sent
 	otherwise bus.Disposition // of what is settled without an outcome
 
@@ -21,6 +23,7 @@ type outLink struct {
 	credit  uint32
 	count   uint32 // delivery-count
 	drain   bool
+	held    int             // deliveries that the peer has not settled
 	asking  context.Context // of Next; ends when there is something else to do
 	callOff context.CancelFunc
 	waiting []settlement // outcomes that the source has not been told
@@ -40,7 +43,7 @@ type settlement struct {
 }
 
 func newOutLink(base common, p *wire.Attach) *outLink {
-	k := &outLink{common: base, attach: p, presettle: p.SenderSettleMode == wire.SenderSettled}
+	k := &outLink{common: base, attach: p, largest: p.MaxMessageSize, presettle: p.SenderSettleMode == wire.SenderSettled}
 	k.life, k.end = context.WithCancel(base.s.c.ctx)
 	k.asking, k.callOff = context.WithCancel(k.life)
 	k.otherwise = bus.Disposition{Outcome: bus.Released}
@@ -85,8 +88,11 @@ func (k *outLink) open() bool {
 	answer := k.answer(p)
 	if err == nil {
 		k.source = source
-		own := *p.Source
-		own.Filters, own.Outcomes, own.Default = source.Applied(), outcomes, wire.OutcomeState(k.otherwise)
+		// What is said of the source is what it does, not what was asked for.
+		own := wire.Source{
+			Address: p.Source.Address, Durable: p.Source.Durable, Expiry: p.Source.Expiry, Timeout: p.Source.Timeout,
+			Dynamic: p.Source.Dynamic, Filters: source.Applied(), Outcomes: outcomes, Default: wire.OutcomeState(k.otherwise),
+		}
 		if named, ok := source.(bus.Addressed); ok && p.Source.Dynamic {
 			own.Address = named.Address()
 			k.address = own.Address
@@ -94,6 +100,7 @@ func (k *outLink) open() bool {
 		answer.Source, answer.InitialDeliveryCount = &own, wire.Some(0)
 	}
 	alive := k.answered(p, answer, err)
+	k.attach = nil
 	c.mu.Unlock()
 	if !alive && err == nil {
 		source.Close(k.closed)
@@ -229,11 +236,10 @@ func (k *outLink) flow(p *wire.Flow) *bus.Condition {
 func (k *outLink) stop(expired bool) {
 	k.halt(expired)
 	k.end()
-	for id, d := range k.s.unsettled {
-		if d.link == k {
-			delete(k.s.unsettled, id)
-		}
+	if k.held > 0 && len(k.s.unsettled) > 0 {
+		maps.DeleteFunc(k.s.unsettled, func(_ uint32, d sent) bool { return d.link == k })
 	}
+	k.held = 0
 }
 
 // send sends a message in as many frames as it needs.
@@ -244,6 +250,10 @@ func (k *outLink) send(d *bus.Delivery) bool {
 	if err != nil {
 		k.s.c.log.Error("a message could not be encoded", "address", k.address, "error", err)
 		_ = d.Reject(context.Background(), &bus.Condition{Name: bus.InternalError, Description: "the message has no form in AMQP 1.0"})
+		return true
+	}
+	if k.largest > 0 && uint64(len(k.scratch)+len(bare)) > k.largest {
+		_ = d.Reject(context.Background(), &bus.Condition{Name: bus.MessageTooLarge, Description: "the receiver takes no message of this size"})
 		return true
 	}
 	c := k.s.c
@@ -266,6 +276,7 @@ func (k *outLink) send(d *bus.Delivery) bool {
 	k.s.nextDelivery++
 	if !k.presettle {
 		k.s.unsettled[id] = sent{k, d}
+		k.held++
 	}
 	done := k.frames(id, k.scratch, bare)
 	c.mu.Unlock()
@@ -326,6 +337,7 @@ func (k *outLink) frames(id uint32, head, bare []byte) bool {
 // settled hands an outcome to the goroutine that tells it the source. The lock is held. Sources may write it to a disk, so
 // the reader does not wait for it.
 func (k *outLink) settled(v settlement) {
+	k.held--
 	k.waiting = append(k.waiting, v)
 	if !k.telling {
 		k.telling = true
@@ -380,14 +392,8 @@ func (k *outLink) tellOne(v *settlement) {
 
 // describe implements link.
 func (k *outLink) describe(now time.Time) (Link, bool) {
-	unsettled := 0
-	for _, d := range k.s.unsettled {
-		if d.link == k {
-			unsettled++
-		}
-	}
 	return Link{
-		Name: k.key.name, Address: k.address, Sending: true, Credit: k.credit, Unsettled: unsettled, Messages: k.meter.count,
+		Name: k.key.name, Address: k.address, Sending: true, Credit: k.credit, Unsettled: k.held, Messages: k.meter.count,
 		Rate: k.meter.rate(now),
 	}, k.attached && !k.detached
 }

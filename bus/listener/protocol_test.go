@@ -634,6 +634,45 @@ func TestLongDescription(t *testing.T) {
 	}
 }
 
+// Links count by what they need, long names and filters included.
+func TestLinksTakeMemory(t *testing.T) {
+	s := serve(t, func(o *listener.Options) { o.Limits.Memory = 1 << 20 })
+	r := s.raw(t)
+	attach := func(handle uint32, name string) bool {
+		r.send(0, &wire.Attach{Name: name, Handle: handle, Receiver: true, Source: &wire.Source{Address: "a"}})
+		return expect[*wire.Attach](r).Source != nil
+	}
+	if !attach(0, strings.Repeat("x", 60_000)) || !attach(1, strings.Repeat("y", 60_000)) || attach(2, strings.Repeat("z", 60_000)) {
+		t.Error("three links of 60,000 bytes were not two")
+	}
+	if d := expect[*wire.Detach](r); d.Handle != 2 || d.Error == nil || d.Error.Name != bus.LimitExceeded {
+		t.Errorf("%+v", d)
+	}
+	for _, handle := range []uint32{0, 2} {
+		r.send(0, &wire.Detach{Handle: handle, Closed: true})
+	}
+	expect[*wire.Detach](r)
+	if !attach(3, "a") {
+		t.Error("what was given back is not there")
+	}
+}
+
+// A message that is too large for its receiver is not sent to it.
+func TestReceiverWithALimit(t *testing.T) {
+	s := serve(t, nil)
+	r := s.raw(t)
+	s.broker.queue("a").put(&bus.Message{Body: make([]byte, 2000)}, &bus.Message{Body: []byte("x")})
+	r.send(0, &wire.Attach{Name: "a", Receiver: true, Source: &wire.Source{Address: "a"}, MaxMessageSize: 1000})
+	expect[*wire.Attach](r)
+	r.credit(0, 0, 10, false)
+	if _, b := expectPayload[*wire.Transfer](r); len(b) > 1000 {
+		t.Errorf("%d bytes came", len(b))
+	}
+	if got := s.broker.queue("a").outcomes(bus.Rejected); got != 1 {
+		t.Errorf("%d were rejected", got)
+	}
+}
+
 func TestTooManyLinks(t *testing.T) {
 	s := serve(t, func(o *listener.Options) { o.Limits.LinksPerSecond = 20 })
 	r := s.raw(t)

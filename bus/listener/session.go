@@ -86,16 +86,17 @@ func (s *session) end(name, description string) {
 
 // endLinks stops all links without a word to the peer, for whom they end with the session or the connection.
 func (s *session) endLinks(expired bool) {
+	clear(s.unsettled)
 	for handle, k := range s.links {
 		s.remove(handle, k)
 		k.stop(expired)
 	}
-	clear(s.unsettled)
 }
 
 // remove forgets a link that both sides have detached.
 func (s *session) remove(handle uint32, k link) {
 	delete(s.links, handle)
+	s.c.attached -= k.base().size
 	s.c.l.counters.links.Add(-1)
 	s.forgetName(k)
 }
