@@ -184,7 +184,7 @@ func call(ctx context.Context, link *amqp.Session, client int) error {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(requests.Close(ctx), replies.Close(ctx))
 }
 
 func TestOutcomesOfSending(t *testing.T) {
