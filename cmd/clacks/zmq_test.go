@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,7 +17,9 @@ var zmqAddresses = regexp.MustCompile(`emit=(\S+) register=(\S+)`)
 // TestZeroMQ: the service with the gateway, and the programs of the manual.
 func TestZeroMQ(t *testing.T) {
 	python := pythonWithZMQ(t)
-	s := mustStart(t, "--data", t.TempDir(), "--zmq-emit", "tcp://127.0.0.1:0", "--zmq-register", "tcp://127.0.0.1:0")
+	config := filepath.Join(t.TempDir(), "clacks.yaml")
+	writeFile(t, config, "zmq:\n  user: admin\n")
+	s := mustStart(t, "--config", config, "--data", t.TempDir(), "--zmq-emit", "tcp://127.0.0.1:0", "--zmq-register", "tcp://127.0.0.1:0")
 	at := zmqAddresses.FindStringSubmatch(s.log.String())
 	if at == nil {
 		t.Fatalf("the service does not say where the gateway is:\n%s", s.log)
@@ -43,18 +46,34 @@ func TestZeroMQ(t *testing.T) {
 	if !strings.Contains(event, "<DN>"+made.DN+"</DN>") || !strings.Contains(event, "<ChangeType>create</ChangeType>") {
 		t.Errorf("%q", event)
 	}
+	const reported = `<Event xmlns="http://www.gonicus.de/Events"><BackendChange><DN>cn=x</DN><ChangeType>add</ChangeType>` +
+		`<ModificationTime>2026-01-31T12:00:00Z</ModificationTime></BackendChange></Event>`
+	reports := watchZMQ(ctx, t, python, register, "BackendChange")
+	pushUntil(ctx, t, python, emit, "BackendChange", "no event", reports)
+	pushZMQ(ctx, t, python, emit, "BackendChange", reported)
+	for event = "no event"; event == "no event"; {
+		event = <-reports
+	}
+	if !strings.Contains(event, "<Actor>admin</Actor>") || !strings.Contains(event, "<Sequence>2</Sequence>") {
+		t.Errorf("%q", event)
+	}
 	s.stop()
+}
+
+func pushZMQ(ctx context.Context, t *testing.T, python, emit, name, payload string) {
+	t.Helper()
+	push := exec.CommandContext(ctx, python, "../../examples/zeromq/push.py", emit, name)
+	push.Stdin = strings.NewReader(payload)
+	if out, err := push.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 }
 
 // pushUntil pushes a message until a watcher got it.
 func pushUntil(ctx context.Context, t *testing.T, python, emit, name, payload string, lines <-chan string) {
 	t.Helper()
 	for {
-		push := exec.CommandContext(ctx, python, "../../examples/zeromq/push.py", emit, name)
-		push.Stdin = strings.NewReader(payload)
-		if out, err := push.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+		pushZMQ(ctx, t, python, emit, name, payload)
 		select {
 		case line := <-lines:
 			if line != payload {

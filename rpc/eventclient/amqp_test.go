@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -26,10 +27,7 @@ import (
 
 const names = bus.Names("org.clacks")
 
-var (
-	administrator = access.User{ID: "admin", Admin: true}
-	silent        = slog.New(slog.DiscardHandler)
-)
+var silent = slog.New(slog.DiscardHandler)
 
 // onBus puts the event log and the commands of a service on nodes of its own.
 func (d *door) onBus(t *testing.T) *container.Container {
@@ -90,7 +88,9 @@ func listen(t *testing.T, nodes *container.Container) *port {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		_ = server.Shutdown(ctx)
-		<-done
+		if err := <-done; !errors.Is(err, listener.ErrClosed) {
+			t.Error(err)
+		}
 	})
 	return p
 }
@@ -251,5 +251,24 @@ func TestOverAMQPThatBreaks(t *testing.T) {
 		if got := counter.await(t, n); !slices.Equal(got, want) {
 			t.Errorf("%d: %v", i, got)
 		}
+	}
+}
+
+func ExampleAMQP() {
+	ctx := context.Background()
+	b, err := remote.Dial(ctx, remote.Options{URL: "amqp://127.0.0.1:5672", User: "admin", Password: "secret"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = b.Close(ctx) }()
+	c := eventclient.New(eventclient.AMQP(b, eventclient.AMQPOptions{User: "admin"}))
+	defer c.Close()
+	_, err = c.Register(ctx, "ObjectChanged", func(_ context.Context, e eventclient.Event) error {
+		fmt.Println(e.Sequence, string(e.Document))
+		return nil
+	})
+	if err != nil {
+		fmt.Println(err)
 	}
 }

@@ -20,8 +20,8 @@
 // # Errors
 //
 // What a callback returns, its panics, and the end of a registration that cannot be resumed (rights taken away, the log
-// pruned) go to the function that OnError sets; by default they are logged. That a stream could not be opened again at once
-// is told once, without an id.
+// pruned) go to the function that OnError sets; by default they are logged. That a stream cannot be resumed is told
+// once, without an id, and tried again.
 package eventclient
 
 import (

@@ -403,6 +403,24 @@ func TestTroublesAreReported(t *testing.T) {
 	})
 }
 
+// An outage is told once, and nothing is lost by it.
+func TestOutageIsToldOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *service, c *Client, told *problems) {
+		var h heard
+		register(t, c, "BackendChange", h.callback)
+		s.refuse(clacks.E(clacks.Unavailable, "test", "down"))
+		s.commit("BackendChange", 2)
+		time.Sleep(time.Hour)
+		s.refuse(nil)
+		time.Sleep(time.Minute)
+		same(t, "after the outage", h.numbers(), upTo(1, 2))
+		told.has(t, "", "interrupted: test: down")
+		if len(told.list) != 1 {
+			t.Errorf("%q", told.list)
+		}
+	})
+}
+
 // What is kept no more cannot be read again: who has fallen behind is told that his registration has ended.
 func TestFallenTooFarBehind(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *service, c *Client, told *problems) {

@@ -67,20 +67,19 @@ func (c *Client) leaveLocked(s *stream) {
 // run keeps the stream open.
 func (s *stream) run(ctx context.Context) {
 	c := s.client
-	pause, told := c.pauses[0], false
+	pause, failures := c.pauses[0], 0
 	for {
-		open := false
-		err := c.transport.Stream(ctx, s.query, s.start(), func(position int64) {
+		open, before := false, s.start()
+		err := c.transport.Stream(ctx, s.query, before, func(position int64) {
 			open = true
 			s.open(position)
 		}, s.deliver)
 		if ctx.Err() != nil || s.failed(err) {
 			return
 		}
-		if open {
-			pause, told = c.pauses[0], false
-		} else if !told {
-			told = true
+		if open && (err == nil || s.start() > before) {
+			pause, failures = c.pauses[0], 0
+		} else if failures++; failures == 2 {
 			c.onError("", fmt.Errorf("the event stream is interrupted: %w", err))
 		}
 		if wait(ctx, pause) != nil {

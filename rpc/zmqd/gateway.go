@@ -86,7 +86,7 @@ type Limits struct {
 // DefaultLimits are for a gateway between programs of one machine. The largest pushed message is the largest event that a
 // client may send, with its name.
 var DefaultLimits = Limits{Connections: 256, Handshakes: 256, Handshake: 5 * time.Second, Frame: 30 * time.Second,
-	Message: events.MaxDocument + maxName + 1, Rate: 1000, Topics: 1000, Queue: 1000, QueueBytes: 16 << 20, Held: 128 << 20,
+	Message: events.MaxDocument + maxName + 1, Rate: 1000, Topics: 200, Queue: 1000, QueueBytes: 16 << 20, Held: 128 << 20,
 	Write: 10 * time.Second}
 
 func (l Limits) orDefault() Limits {

@@ -358,3 +358,23 @@ func skipUnlessCI(t *testing.T, reason string) {
 	}
 	t.Skip(reason)
 }
+
+// The library's other half, a binding to the C library, and what it tests itself with stay out of the program.
+func TestDependencies(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "clacks/cmd/clacks").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var brought []string
+	for path := range strings.Lines(string(out)) {
+		if strings.Contains(path, "zeromq") || strings.Contains(path, "goleak") {
+			brought = append(brought, strings.TrimSpace(path))
+		}
+	}
+	slices.Sort(brought)
+	const library = "github.com/go-zeromq/zmq4"
+	want := []string{library, library + "/internal/errgroup", library + "/internal/inproc", library + "/security/null", library + "/transport"}
+	if !slices.Equal(brought, want) {
+		t.Errorf("%q", brought)
+	}
+}

@@ -109,9 +109,9 @@ func descriptors(t *testing.T) int {
 	return len(list)
 }
 
-// TestHostilePeers: a thousand connections that do what they like, at both sockets, while others work.
+// TestHostilePeers: a thousand connections at each socket do what they like, while others work.
 func TestHostilePeers(t *testing.T) {
-	const each = 500
+	const each = 1000
 	l := Limits{Handshake: 2 * time.Second, Frame: 2 * time.Second, Write: 2 * time.Second}
 	goroutines, files := runtime.NumGoroutine(), descriptors(t)
 	g := start(t, Options{Limits: l})
