@@ -11,8 +11,8 @@ import (
 	"clacks/backends"
 )
 
-// careful makes a change that one LDAP operation cannot express by itself: under a guard of old values, or of single
-// values of an attribute that the server cannot compare. It reads the entry, decides, and asserts with the change that
+// careful makes a change that one LDAP operation cannot express by itself: under a guard of old values, of single values of
+// an attribute that the server cannot compare, or of so many values that the server takes too long for them. It reads the entry, decides, and asserts with the change that
 // the entry is still the one it has read. When another writer was faster it begins anew, unless the guard forbids it.
 func (b *Backend) careful(ctx context.Context, op string, c backends.Change) (backends.Result, error) {
 	s, err := b.schema(ctx)
@@ -95,13 +95,15 @@ func (s *schema) keys(name string, values []backends.Value) ([]string, error) {
 	return keys, err
 }
 
-// replacements are the LDAP changes for mods. An attribute that the server cannot compare is replaced by what it is to
-// hold after the mod; that is safe only under an assertion of the version. Mods of one attribute carry one name of it.
+// replacements are the LDAP changes for mods. An attribute that the server cannot compare, or that loses many values, is
+// replaced by what it is to hold after the mod; that is safe only under an assertion of the version. Mods of one attribute
+// carry one name of it.
 func (s *schema) replacements(op string, mods []backends.Mod, entry *backends.Entry) ([]goldap.Change, error) {
 	var changes []goldap.Change
 	replaced := map[string][]string{} // what an attribute holds after the mods so far
 	for _, mod := range mods {
-		if s.comparable(mod.Attribute) {
+		_, begun := replaced[mod.Attribute]
+		if s.comparable(mod.Attribute) && len(mod.Delete) <= manyDeletes && !begun {
 			var err error
 			if changes, err = appendChanges(changes, mod); err != nil {
 				return nil, err
@@ -118,7 +120,14 @@ func (s *schema) replacements(op string, mods []backends.Mod, entry *backends.En
 				return nil, err
 			}
 		}
-		next, err := edit(op, mod, current)
+		next, err := s.edit(op, mod, current)
+		if err != nil && s.comparable(mod.Attribute) && !again {
+			// The server's own comparison decides, however long it takes.
+			if changes, err = appendChanges(changes, mod); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -130,8 +139,8 @@ func (s *schema) replacements(op string, mods []backends.Mod, entry *backends.En
 	return changes, nil
 }
 
-// edit applies a mod to values that are compared byte by byte.
-func edit(op string, mod backends.Mod, current []string) ([]string, error) {
+// edit applies a mod to values: those of an attribute that the server cannot compare are compared byte by byte.
+func (s *schema) edit(op string, mod backends.Mod, current []string) ([]string, error) {
 	remove, err := encodeAll(mod.Attribute, mod.Delete)
 	if err != nil {
 		return nil, err
@@ -140,19 +149,32 @@ func edit(op string, mod backends.Mod, current []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	next := slices.Clone(current)
+	key := func(value string) string { return value }
+	if s.comparable(mod.Attribute) {
+		key = func(value string) string { return s.key(mod.Attribute, value) }
+	}
+	gone := make(map[string]bool, len(remove))
 	for _, value := range remove {
-		at := slices.Index(next, value)
-		if at < 0 {
-			return nil, clacks.E(clacks.Conflict, op, "a value of %s that was to be removed is not there", mod.Attribute)
+		gone[key(value)] = true
+	}
+	next := make([]string, 0, len(current)+len(add))
+	have := make(map[string]bool, len(current)+len(add))
+	for _, value := range current {
+		if k := key(value); gone[k] {
+			delete(gone, k)
+		} else {
+			next, have[k] = append(next, value), true
 		}
-		next = slices.Delete(next, at, at+1)
+	}
+	if len(gone) > 0 {
+		return nil, clacks.E(clacks.Conflict, op, "a value of %s that was to be removed is not there", mod.Attribute)
 	}
 	for _, value := range add {
-		if slices.Contains(next, value) {
+		k := key(value)
+		if have[k] {
 			return nil, clacks.E(clacks.Conflict, op, "a value of %s that was to be added is there already", mod.Attribute)
 		}
-		next = append(next, value)
+		next, have[k] = append(next, value), true
 	}
 	return next, nil
 }

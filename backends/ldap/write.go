@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	goldap "github.com/go-ldap/ldap/v3"
@@ -14,6 +15,14 @@ import (
 // attempts bounds how often a change is planned again because the entry changed, or was renamed, between reading and
 // writing. Each time another writer has succeeded.
 const attempts = 50
+
+// OpenLDAP looks for each value that is to be deleted among all that the entry has, some milliseconds each in a group of
+// 100,000 members, and holds up all other changes meanwhile. More than manyDeletes are therefore said by what remains; more
+// than maxDeletes take too long even so, since each is taken out of an index.
+const (
+	manyDeletes = 100
+	maxDeletes  = 20_000
+)
 
 // Apply makes one change by one LDAP operation, so that the server applies it as a whole or not at all. A connection
 // that is lost after the request may have left is clacks.InDoubt.
@@ -159,7 +168,13 @@ func (b *Backend) modify(ctx context.Context, op string, c backends.Change) (bac
 		}
 		if len(mod.Delete) > 0 || len(mod.Add) > 0 {
 			empty = false
-			needsCare = needsCare || !s.comparable(mod.Attribute)
+			needsCare = needsCare || !s.comparable(mod.Attribute) || len(mod.Delete) > manyDeletes
+		}
+		if len(mod.Delete) > maxDeletes {
+			e := clacks.E(clacks.Limit, op, "too many values are removed at once")
+			e.Fields = []clacks.Field{{Attribute: mod.Attribute, Code: clacks.CodeCheck,
+				Reason: fmt.Sprintf("at most %d of its values can be removed at once", maxDeletes)}}
+			return backends.Result{}, e
 		}
 	}
 	c.Mods = s.underOneName(c.Mods)
