@@ -280,6 +280,56 @@ func TestBrokerComesLate(t *testing.T) {
 	s.stop()
 }
 
+// A stream of events over AMQP goes on where it was when the service comes back, without a gap and without one twice.
+func TestEventsOverAMQP(t *testing.T) {
+	data := t.TempDir()
+	s := mustStart(t, "--data", data)
+	make := func(name string) {
+		s.mustCall("createObject", map[string]any{"type": "User", "base": "dc=example,dc=net",
+			"attributes": map[string]any{"uid": name, "cn": name, "sn": name, "givenName": name}}, nil)
+	}
+	c := &client.Client{URL: s.amqp, User: "admin", Password: testPassword}
+	for _, err := range c.Events(t.Context(), "Event/", "") {
+		if !clacks.IsKind(err, clacks.Invalid) || !strings.Contains(err.Error(), "line 1, column") {
+			t.Errorf("a wrong query: %v", err)
+		}
+	}
+	make("a")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var got []string
+	last := int64(0)
+	for e, err := range c.Events(ctx, `Event/ObjectChanged[ObjectType = "User"]`, "0") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Sequence <= last || e.Type != "ObjectChanged" {
+			t.Errorf("%d %s behind %d", e.Sequence, e.Type, last)
+		}
+		last = e.Sequence
+		for _, name := range []string{"a", "b", "c", "d"} {
+			if bytes.Contains(e.Document, []byte("<DN>cn="+name+",")) {
+				got = append(got, name)
+			}
+		}
+		switch len(got) {
+		case 1:
+			make("b")
+			s.kill()
+			s = mustStart(t, "--data", data, "--amqp", strings.TrimPrefix(s.amqp, "amqp://"))
+			make("c")
+		case 3:
+			make("d")
+		}
+		if len(got) == 4 {
+			break
+		}
+	}
+	if want := []string{"a", "b", "c", "d"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // get is the body that an address answers.
 func get(t *testing.T, url string) string {
 	t.Helper()

@@ -80,19 +80,9 @@ func readBusAnswer(body []byte) (json.RawMessage, error) {
 
 // requester is the one that all calls share; user is who the service knows this client as.
 func (c *Client) requester(ctx context.Context) (requester *bus.Requester, user string, err error) {
-	address, err := url.Parse(c.URL)
-	if err != nil || address.Host == "" {
-		return nil, "", clacks.E(clacks.Invalid, "client.request", "%q is no URL of a service", withoutPassword(c.URL))
-	}
-	options := remote.Options{URL: c.URL, User: c.User, Password: c.Password, TLS: c.TLS, Log: slog.New(slog.DiscardHandler)}
-	if named := address.User; named != nil && named.Username() != "" {
-		options.User = named.Username()
-		if password, ok := named.Password(); ok {
-			options.Password = password
-		}
-	}
-	if c.TLS != nil && len(c.TLS.Certificates) > 0 && options.Password == "" {
-		options.SASL = remote.External
+	options, err := c.busOptions()
+	if err != nil {
+		return nil, "", err
 	}
 	c.wire.mu.Lock()
 	defer c.wire.mu.Unlock()
@@ -110,6 +100,39 @@ func (c *Client) requester(ctx context.Context) (requester *bus.Requester, user 
 	}
 	return c.wire.requester, options.User, nil
 }
+
+// busOptions are how to connect. A user in the URL goes before the field.
+func (c *Client) busOptions() (remote.Options, error) {
+	address, err := url.Parse(c.URL)
+	if err != nil || address.Host == "" {
+		return remote.Options{}, clacks.E(clacks.Invalid, "client.request", "%q is no URL of a service", withoutPassword(c.URL))
+	}
+	options := remote.Options{URL: c.URL, User: c.User, Password: c.Password, TLS: c.TLS, Log: slog.New(slog.DiscardHandler)}
+	if named := address.User; named != nil && named.Username() != "" {
+		options.User = named.Username()
+		if password, ok := named.Password(); ok {
+			options.Password = password
+		}
+	}
+	if c.TLS != nil && len(c.TLS.Certificates) > 0 && options.Password == "" {
+		options.SASL = remote.External
+	}
+	return options, nil
+}
+
+// listen makes a connection of its own for one event stream, and tells of its states.
+func (c *Client) listen(ctx context.Context, state func(remote.State)) (*remote.Client, error) {
+	options, err := c.busOptions()
+	if err != nil {
+		return nil, err
+	}
+	options.OnState = state
+	options.MaxMessageSize = maxEvent
+	return remote.Dial(ctx, options)
+}
+
+// maxEvent bounds an event in bytes, with the overhead of its message.
+const maxEvent = 65 << 20
 
 // busFailure is the error for a service that was not reached over AMQP, or that refused.
 func (c *Client) busFailure(ctx context.Context, err error) error {

@@ -50,6 +50,10 @@ func (e *QueryError) Unwrap() error {
 // stands, later one that trying again would not mend.
 func (c *Client) Events(ctx context.Context, query, from string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
+		if c.onBus() {
+			c.busStream(ctx, query, from, yield)
+			return
+		}
 		s := &subscription{client: c, query: query, from: from, yield: yield}
 		pause := firstPause
 		for ctx.Err() == nil {
