@@ -89,6 +89,7 @@ func (c serveCommand) Run(ctx context.Context, env environment) error {
 		}
 		close(started)
 		log.Info("ready")
+		running.Go(func() { a.subscriptions.Run(background) }) // it needs the tables
 		if c.Demo {
 			a.demo(background, env, address)
 		}
@@ -101,7 +102,6 @@ func (a *app) behindTheScenes(ctx context.Context, running *sync.WaitGroup) {
 	running.Go(func() { a.watchFiles(ctx, watchInterval) })
 	running.Go(func() { a.reloadOnSignal(ctx) })
 	running.Go(func() { a.prune(ctx, pruneInterval) })
-	running.Go(func() { a.subscriptions.Run(ctx) })
 }
 
 // serve answers at all doors until the context ends or the HTTP port fails.
