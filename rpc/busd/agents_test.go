@@ -109,6 +109,40 @@ func TestForgedPasses(t *testing.T) {
 	}
 }
 
+// A node that was started anew since its row was read refuses what was meant for the former process, and is asked again.
+func TestNodeIsStartedAnew(t *testing.T) {
+	d := newDomain(t)
+	a1 := d.agent("a1", func(o *Options) { o.Limits.Status = time.Hour }) // it looks by itself every 3 seconds
+	first := d.agent("a2", nil, echo("elsewhere"))
+	jane := d.client("jane")
+	ask := func() string {
+		m := jane.message(`{"id":1,"method":"elsewhere","params":["x"]}`)
+		m.Properties.To = names.Agent(bus.Core, "a1")
+		reply, err := jane.send(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(reply.Body)
+	}
+	announced := func(a *agent) func() bool {
+		return func() bool {
+			list, err := d.nodes.List(t.Context(), time.Now())
+			return err == nil && slices.ContainsFunc(list, func(n Node) bool { return n.Run == a.run })
+		}
+	}
+	await(t, "the second is announced", announced(first))
+	a1.agents.refresh(t.Context())
+	const want = `{"result":"jane: x","id":1,"error":null}`
+	if got := ask(); got != want {
+		t.Error(got)
+	}
+	first.stop()
+	await(t, "it is announced again", announced(d.agent("a2", nil, echo("elsewhere"))))
+	if got := ask(); got != want {
+		t.Error(got)
+	}
+}
+
 // Two agents of which each believes that the other has a command do not pass it on for ever.
 func TestHops(t *testing.T) {
 	d := newDomain(t)

@@ -377,7 +377,8 @@ func (d *Door) refuse(ctx context.Context, delivery *bus.Delivery, c *call, err 
 	err = rpc.Present(ctx, d.log, id, err, "user", string(delivery.Message.Properties.UserID))
 	// A message that abuses a pass may come from somebody who has seen the real one: its sender must not be told in its place.
 	_, passed := delivery.Message.Application[PropertyPass]
-	if delivery.Message.Properties.ReplyTo == "" || passed && c == nil {
+	forged := passed && clacks.IsKind(err, clacks.Denied)
+	if delivery.Message.Properties.ReplyTo == "" || forged {
 		d.settle(delivery.Reject(ctx, bus.ConditionOf(err)))
 		return
 	}

@@ -16,7 +16,7 @@ import (
 type hopsKey struct{}
 
 // Run implements rpc.Elsewhere: it asks the least loaded node that has the command, and the next one when that takes no
-// messages. Once a node has taken it no other is asked.
+// messages. Once a node has taken it no other is asked. When a node was started anew all is looked up once more.
 func (a *Agents) Run(ctx context.Context, call *rpc.Call, params json.RawMessage) (json.RawMessage, error) {
 	hops, forwarded := ctx.Value(hopsKey{}).(int)
 	if !forwarded {
@@ -25,6 +25,17 @@ func (a *Agents) Run(ctx context.Context, call *rpc.Call, params json.RawMessage
 	if hops <= 0 {
 		return nil, clacks.E(clacks.Limit, "busd.forward", "the command %s was passed on too often: no node has it", call.Command)
 	}
+	result, err := a.try(ctx, call, params, hops)
+	var e *clacks.Error
+	if errors.As(err, &e) && e.Kind == clacks.Unavailable && e.Type == staleNode {
+		a.refresh(ctx)
+		return a.try(ctx, call, params, hops)
+	}
+	return result, err
+}
+
+// try asks one node after another.
+func (a *Agents) try(ctx context.Context, call *rpc.Call, params json.RawMessage, hops int) (json.RawMessage, error) {
 	err := error(clacks.E(clacks.Unavailable, "busd.forward", "no node has the command %s any more", call.Command))
 	for _, node := range a.candidates(call.Command) {
 		var result json.RawMessage

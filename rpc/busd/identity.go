@@ -2,6 +2,7 @@ package busd
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -67,6 +68,9 @@ func (d *Door) identify(ctx context.Context, m *bus.Message) (access.User, *pass
 	if token, ok := m.Application[PropertyPass]; ok {
 		text, _ := token.(string)
 		p, err := d.signer.check(text, d.options.Node, d.run, m)
+		if errors.Is(err, errStale) {
+			return access.User{}, nil, d.stale(m)
+		}
 		if err != nil {
 			return access.User{}, nil, err
 		}
@@ -80,6 +84,17 @@ func (d *Door) identify(ctx context.Context, m *bus.Message) (access.User, *pass
 		return access.User{}, nil, clacks.E(clacks.Unauthenticated, "busd.identify", "there is no user of the name in user-id")
 	}
 	return user, forwarded, err
+}
+
+// staleNode marks the error of a node that was started anew since another agent has looked.
+const staleNode = "Node"
+
+// stale is the answer to an agent that means an earlier process of this node: that one may have had the message already.
+func (d *Door) stale(m *bus.Message) error {
+	if d.options.Redelivered(m) {
+		return clacks.E(clacks.InDoubt, "busd.identify", "the node was started anew, and whether it had run the command before is not known")
+	}
+	return &clacks.Error{Op: "busd.identify", Kind: clacks.Unavailable, Type: staleNode, Reason: "the node was started anew"}
 }
 
 // session is rpc.Session for the messages of a user: it is proved by each message, so there is no logging in or out.

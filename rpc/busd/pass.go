@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -80,8 +81,11 @@ func (s *signer) mac(text []byte) []byte {
 	return mac.Sum(nil)
 }
 
+// errStale says that a pass is real, and for an earlier process of the node.
+var errStale = errors.New("busd: the pass is for an earlier process of this node")
+
 // check reads the pass of a message that came to a node. Everything that is wrong with it is one and the same refusal: who
-// forges passes learns nothing.
+// forges passes learns nothing. Only of one that is real, and for an earlier process of the node, the error is errStale.
 func (s *signer) check(token, node, run string, m *bus.Message) (pass, error) {
 	refused := clacks.E(clacks.Denied, "busd.pass", "the pass of the message is not valid (any more)")
 	var p pass
@@ -97,8 +101,11 @@ func (s *signer) check(token, node, run string, m *bus.Message) (pass, error) {
 	if err != nil || !hmac.Equal(mac, s.mac(text)) {
 		return p, refused
 	}
-	if json.Unmarshal(text, &p) != nil || p.User == "" || p.ID == "" || p.To != node || p.Run != run || !hmac.Equal(p.Bound, bound(m)) {
+	if json.Unmarshal(text, &p) != nil || p.User == "" || p.ID == "" || p.To != node || !hmac.Equal(p.Bound, bound(m)) {
 		return pass{}, refused
+	}
+	if p.Run != run {
+		return pass{}, errStale
 	}
 	if !s.use(p) {
 		return pass{}, refused

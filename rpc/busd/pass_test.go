@@ -1,6 +1,7 @@
 package busd
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,7 +62,6 @@ func TestPass(t *testing.T) {
 		"another body":       {fresh(nil), "a2", "run", &other},
 		"another reply-to":   {fresh(nil), "a2", "run", &otherMessage},
 		"another node":       {fresh(nil), "a3", "run", m},
-		"another process":    {fresh(nil), "a2", "run2", m},
 		"another key":        {foreign, "a2", "run", m},
 		"no signature":       {body, "a2", "run", m},
 		"an empty one":       {body + ".", "a2", "run", m},
@@ -79,6 +79,9 @@ func TestPass(t *testing.T) {
 		if p, err := s.check(test.token, test.node, test.run, test.message); !clacks.IsKind(err, clacks.Denied) || p.User != "" {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
+	}
+	if p, err := s.check(fresh(nil), "a2", "run2", m); !errors.Is(err, errStale) || p.User != "" {
+		t.Errorf("for another process: %+v, %v", p, err)
 	}
 	if _, err := s.check(fresh(nil), "a2", "run", m); err != nil {
 		t.Errorf("none of them was used, and yet: %v", err)
