@@ -76,6 +76,7 @@ func (e *entry) shun(c *consumer) {
 type entries struct {
 	first, last *entry
 	length      int
+	near        *entry // where the last entry was put back; nil for nowhere
 }
 
 func (l *entries) push(e *entry) { l.insert(e, nil) }
@@ -98,7 +99,26 @@ func (l *entries) insert(e, before *entry) {
 	l.length++
 }
 
+// putBack inserts e by its seq. Entries that come back one after the other are neighbours mostly, so it looks from the last.
+func (l *entries) putBack(e *entry) {
+	at := l.near
+	if at == nil {
+		at = l.first
+	}
+	for at != nil && at.prev != nil && at.prev.seq > e.seq {
+		at = at.prev
+	}
+	for at != nil && at.seq < e.seq {
+		at = at.next
+	}
+	l.insert(e, at)
+	l.near = e
+}
+
 func (l *entries) remove(e *entry) {
+	if l.near == e {
+		l.near = e.prev
+	}
 	if e.prev != nil {
 		e.prev.next = e.next
 	} else {

@@ -302,16 +302,12 @@ func (q *queue) restore(back []*entry) {
 		return 1
 	})
 	now := time.Now()
-	place := q.ready.first
 	for _, e := range back {
 		e.holder = nil
 		if !e.expired(now) && q.offer(e) {
 			continue
 		}
-		for place != nil && place.seq < e.seq {
-			place = place.next
-		}
-		q.ready.insert(e, place)
+		q.ready.putBack(e)
 		q.noteExpiry(e, now)
 	}
 	q.schedule()
