@@ -24,6 +24,7 @@
 //	events             event schemas, the durable event log, subscriptions and their matching
 //	access             users' rights
 //	rpc                command registry, JSON-RPC, HTTP front door
+//	bus                AMQP 1.0: nodes of this process, the listener for others, external brokers
 //	migrations         versioned SQL of the service's own state
 //	internal/store     opens the state database (SQLite, PostgreSQL) and runs statements in one round trip
 //	internal/dn        distinguished names (RFC 4514)
