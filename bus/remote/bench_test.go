@@ -1,10 +1,17 @@
 package remote_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
+	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,22 +34,19 @@ const (
 	benchBody   = 512 // bytes of a request, a reply, an event
 )
 
-// side is one of the two that are compared.
+// side is one of the two that are compared. Its server and its agent are processes of their own, and the clients of both are
+// this one.
 type side struct {
 	name  string
 	url   string
 	user  string
 	pass  string
-	agent func(b *testing.B) bus.Bus // of the agent: beside the listener it needs no wire
-	group string                     // the address that every subscriber of the fan-out attaches to
-	to    string                     // where its publisher sends
+	group string // the address that every subscriber of the fan-out attaches to, and its publisher sends to
 }
 
 func (s side) connect(b *testing.B) bus.Bus {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
-	defer cancel()
-	c, err := remote.Dial(ctx, remote.Options{URL: s.url, User: s.user, Password: s.pass, Log: slog.New(slog.DiscardHandler)})
+	c, err := s.dial(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -50,19 +54,116 @@ func (s side) connect(b *testing.B) bus.Bus {
 	return c
 }
 
-// sides starts both servers.
+func (s side) dial(ctx context.Context) (bus.Bus, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return remote.Dial(ctx, remote.Options{URL: s.url, User: s.user, Password: s.pass, Log: slog.New(slog.DiscardHandler)})
+}
+
+// sides starts both servers with an agent each: that of the listener is in its process and needs no wire, that of RabbitMQ is a
+// client.
 func sides(b *testing.B) []side {
 	b.Helper()
 	rabbit := testservers.SharedRabbitMQ(b)
-	nodes := container.New(container.AllowAll{}, container.Options{})
-	b.Cleanup(nodes.Close)
-	nodes.Handle("bench.fanout", newFanout())
-	address, _ := serve(b, nodes, "127.0.0.1:0", nil)
-	other := side{name: "rabbitmq", url: rabbit.URL, user: rabbit.User, pass: rabbit.Password, group: "/exchange/amq.fanout", to: "/exchange/amq.fanout"}
-	other.agent = other.connect
-	own := side{name: "clacks", url: "amqp://" + address, user: "ann", pass: "ann", group: "bench.fanout", to: "bench.fanout"}
-	own.agent = func(*testing.B) bus.Bus { return nodes.Connect(bus.Peer{User: access.User{ID: "agent"}}) }
+	other := side{name: "rabbitmq", url: rabbit.URL, user: rabbit.User, pass: rabbit.Password, group: "/exchange/amq.fanout"}
+	child(b, benchAgent+"="+other.url, "USER="+other.user, "PASS="+other.pass)
+	own := side{name: "clacks", user: "ann", pass: "ann", group: "bench.fanout"}
+	own.url = child(b, benchServer+"=yes")
 	return []side{other, own}
+}
+
+// The variables of the environment that make this program a child of its own.
+const (
+	benchServer = "CLACKS_BENCH_SERVER"
+	benchAgent  = "CLACKS_BENCH_AGENT"
+	benchRPC    = "bench.rpc"
+)
+
+func TestMain(m *testing.M) {
+	switch url := os.Getenv(benchAgent); {
+	case os.Getenv(benchServer) != "":
+		serveBench()
+	case url != "":
+		s := side{url: url, user: os.Getenv("USER"), pass: os.Getenv("PASS")}
+		b, err := s.dial(context.Background())
+		if err == nil {
+			err = answer(b)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("ready")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+// child starts this program as a server or an agent, which ends with its standard input, and returns its first line.
+func child(b *testing.B, environment ...string) string {
+	b.Helper()
+	command := exec.Command(os.Args[0])
+	command.Env, command.Stderr = append(os.Environ(), environment...), os.Stderr
+	in, err := command.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := command.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = errors.Join(in.Close(), command.Wait()) })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// serveBench is the embedded server with its agent.
+func serveBench() {
+	nodes := container.New(container.AllowAll{}, container.Options{})
+	nodes.Handle("bench.fanout", newFanout())
+	if err := answer(nodes.Connect(bus.Peer{User: access.User{ID: "agent"}})); err != nil {
+		log.Fatal(err)
+	}
+	url, stop := open(nodes)
+	fmt.Println(url)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	stop()
+}
+
+// answer runs an agent, which sends the reply first and accepts then.
+func answer(conn bus.Bus) error {
+	const workers = 8
+	ctx := context.Background()
+	in, err := conn.Receiver(ctx, benchRPC, bus.ReceiverOptions{Credit: 2 * workers})
+	if err != nil {
+		return err
+	}
+	out, err := conn.Sender(ctx, "", bus.SenderOptions{})
+	if err != nil {
+		return err
+	}
+	for range workers {
+		go func() {
+			for {
+				d, err := in.Receive(ctx)
+				if err != nil {
+					log.Fatal(err)
+				}
+				p := d.Message.Properties
+				reply := &bus.Message{Body: d.Message.Body, Properties: bus.Properties{To: p.ReplyTo, CorrelationID: p.CorrelationID}}
+				if err := errors.Join(out.Send(ctx, reply), d.Accept(ctx)); err != nil {
+					log.Print(err) // a client that is gone
+				}
+			}
+		}()
+	}
+	return nil
 }
 
 // fanout is a node whose messages go to all its receivers; a slow one makes the sender wait.
@@ -167,51 +268,14 @@ func middle(rounds []figures, of func(figures) float64) float64 {
 	return values[len(values)/2]
 }
 
-// answer runs an agent with as many workers, which sends the reply first and accepts then.
-func answer(b *testing.B, s side, address string, workers int) {
-	b.Helper()
-	conn := s.agent(b)
-	in, err := conn.Receiver(b.Context(), address, bus.ReceiverOptions{Credit: uint32(2 * workers)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := conn.Sender(b.Context(), "", bus.SenderOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	var group sync.WaitGroup
-	b.Cleanup(func() { cancel(); group.Wait() })
-	for range workers {
-		group.Go(func() {
-			for {
-				d, err := in.Receive(ctx)
-				if err != nil {
-					return
-				}
-				p := d.Message.Properties
-				reply := &bus.Message{Body: d.Message.Body, Properties: bus.Properties{To: p.ReplyTo, CorrelationID: p.CorrelationID}}
-				if err := out.Send(ctx, reply); err != nil && ctx.Err() == nil {
-					b.Errorf("reply: %v", err)
-				}
-				if err := d.Accept(ctx); err != nil && ctx.Err() == nil {
-					b.Errorf("accept: %v", err)
-				}
-			}
-		})
-	}
-}
-
 func BenchmarkRPC(b *testing.B) {
 	all := sides(b)
 	for _, clients := range []int{1, 16} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
 			requesters := map[string][]*bus.Requester{}
 			for _, s := range all {
-				address := fmt.Sprint("bench.rpc.", clients)
-				answer(b, s, address, 8)
 				for range clients {
-					r, err := bus.NewRequester(b.Context(), s.connect(b), address, "bench")
+					r, err := bus.NewRequester(b.Context(), s.connect(b), benchRPC, "bench")
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -316,7 +380,7 @@ func fanOut(b *testing.B, all []side, subscribe func(b *testing.B, s side, came 
 				}
 			})
 		}
-		out, err := s.connect(b).Sender(b.Context(), s.to, bus.SenderOptions{})
+		out, err := s.connect(b).Sender(b.Context(), s.group, bus.SenderOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}
