@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -277,6 +278,49 @@ func TestCloseHasADeadline(t *testing.T) {
 	_ = c.Close(t.Context()) // it may say that it was not in order
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// Losses leave nothing behind: no goroutine, no link at the server.
+func TestLossesLeaveNothingBehind(t *testing.T) {
+	nodes, address := plain(t)
+	before := runtime.NumGoroutine()
+	c := connect(t, address, remote.Options{User: "ann", Password: "ann"})
+	in, err := c.Receiver(within(t), "", bus.ReceiverOptions{Dynamic: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.Sender(within(t), "q", bus.SenderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 20
+	for range rounds {
+		lose(t, c)
+		if err := out.Send(within(t), &bus.Message{}); err != nil && !clacks.IsKind(err, clacks.InDoubt) {
+			t.Fatal(err)
+		}
+		if _, err := in.Receive(within(t)); !errors.Is(err, bus.ErrRenewed) {
+			t.Fatalf("%v, want the news of another node", err)
+		}
+	}
+	if stats := c.Statistics(); stats.Losses != rounds || stats.Connects != rounds+1 {
+		t.Errorf("%+v", stats)
+	}
+	if err := c.Close(within(t)); err != nil {
+		t.Error(err)
+	}
+	c.proxy.Close()
+	ctx := within(t)
+	for len(nodes.Statistics().Links) > 0 || runtime.NumGoroutine() > before {
+		if ctx.Err() != nil {
+			t.Fatalf("%d links and %d goroutines are left", len(nodes.Statistics().Links), runtime.NumGoroutine()-before)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	queues := nodes.Statistics().Queues
+	if len(queues) != 1 || queues[0].Address != "q" {
+		t.Errorf("queues are left: %+v", queues)
 	}
 }
 
