@@ -227,10 +227,17 @@ func (s *RabbitServer) environment() []string {
 	}
 }
 
-// probe reports whether the server answers the header of SASL.
+// probe reports whether the server answers the header of SASL, and listens for TLS.
 func (s *RabbitServer) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	if address, secured := strings.CutPrefix(s.AMQPS, "amqps://"); secured {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		_ = conn.Close() // nothing was said
+	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
 	if err != nil {
 		return err
