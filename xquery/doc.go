@@ -11,8 +11,8 @@
 // All of XQuery 3.1 except its optional features that need a schema: the import of a schema is XQST0009, "validate" is
 // XQST0075, and there is no static typing beyond names. Library modules come from Options.Modules. The prefixes xml, xs,
 // xsi, fn, math, map, array, err and local need no declaration. Unknown pragmas and options are ignored, "ordered" and
-// "unordered" make no difference, and the construction mode "preserve" keeps the types of a typed document (see below). The default collation and the
-// base URI of a main module hold for its library modules, too.
+// "unordered" make no difference, and the construction mode "preserve" keeps the types that elements of a typed document
+// have (see below). The default collation of a main module holds for comparisons in its library modules, too.
 //
 // The implicit timezone is UTC, so that a query means the same on every machine. Names that a query uses are checked
 // when it is compiled: an undeclared variable is XPST0008, an unknown function or a wrong number of arguments XPST0017,
@@ -50,7 +50,8 @@
 //   - stream.go compiles a variant of the tree whose end hands over each item at once: Query.Each, Query.Stream.
 //   - evaluate.go runs a tree in a worker (worker.go), of which a query keeps a pool. helium asks its context for
 //     cancellation at every node and item; our context (limits.go) counts these questions, and that is the limit of
-//     steps. guards.go stands before helium's functions that could make much from little.
+//     steps. guards.go stands before helium's functions that could make much from little. Functions that are our own, because
+//     their rules are others than helium's, are in equal.go, ranges.go, format.go, functions.go and resources.go.
 //   - An error during the evaluation has no place in helium's tree. Only then, the query is evaluated once more with
 //     every expression announcing itself (Query.trace), so that evaluations without an error pay nothing for places.
 //   - serialize*.go writes sequences: Serialize and fn:serialize.

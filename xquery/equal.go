@@ -43,7 +43,18 @@ func hasNodes(s xpath3.Sequence) bool {
 type comparison struct {
 	*budget
 	collation []xpath3.Sequence
+	level     int
 }
+
+// enter begins a level, which leave ends.
+func (c *comparison) enter() error {
+	if c.level++; c.level > maxNested {
+		return c.exceeded("the compared values nest more than %d deep", maxNested)
+	}
+	return c.Err()
+}
+
+func (c *comparison) leave() { c.level-- }
 
 func (c *comparison) sequences(x, y xpath3.Sequence) (bool, error) {
 	if x == nil {
@@ -64,9 +75,10 @@ func (c *comparison) sequences(x, y xpath3.Sequence) (bool, error) {
 }
 
 func (c *comparison) items(x, y xpath3.Item) (bool, error) {
-	if err := c.Err(); err != nil {
+	if err := c.enter(); err != nil {
 		return false, err
 	}
+	defer c.leave()
 	switch x := x.(type) {
 	case xpath3.NodeItem:
 		if other, ok := y.(xpath3.NodeItem); ok {
@@ -140,9 +152,10 @@ func (c *comparison) maps(x, y xpath3.MapItem) (bool, error) {
 }
 
 func (c *comparison) nodes(x, y helium.Node) (bool, error) {
-	if err := c.Err(); err != nil {
+	if err := c.enter(); err != nil {
 		return false, err
 	}
+	defer c.leave()
 	if kindOf(x) != kindOf(y) {
 		return false, nil
 	}
@@ -163,7 +176,7 @@ func (c *comparison) nodes(x, y helium.Node) (bool, error) {
 		if x.LocalName() != other.LocalName() || x.URI() != other.URI() {
 			return false, nil
 		}
-		return c.values(x, y)
+		return c.texts(x.Value(), other.Value())
 	case *helium.ProcessingInstruction, *helium.NamespaceNodeWrapper:
 		if x.Name() != y.Name() {
 			return false, nil
@@ -194,12 +207,14 @@ func (c *comparison) texts(x, y string) (bool, error) {
 	return c.atoms(atom(x), atom(y))
 }
 
-// values compares the typed values of two nodes.
-func (c *comparison) values(x, y helium.Node) (bool, error) {
-	if len(c.collation) == 0 && len(c.worker.types) == 0 {
-		return string(x.Content()) == string(y.Content()), nil
+// typedValue is the value of an element of a typed document. Against an untyped one, its text counts.
+func (c *comparison) typedValue(n helium.Node) (xpath3.AtomicValue, bool) {
+	kind, typed := c.worker.types[n]
+	if !typed {
+		return xpath3.AtomicValue{}, false
 	}
-	return c.atoms(xpath3.NodeItem{Node: x}, xpath3.NodeItem{Node: y})
+	a, err := xpath3.CastFromString(string(n.Content()), kind)
+	return a, err == nil
 }
 
 func (c *comparison) attributes(x, y *helium.Element) (bool, error) {
@@ -211,7 +226,7 @@ func (c *comparison) attributes(x, y *helium.Element) (bool, error) {
 		if other == nil {
 			return false, nil
 		}
-		if same, err := c.values(a, other); err != nil || !same {
+		if same, err := c.texts(a.Value(), other.Value()); err != nil || !same {
 			return false, err
 		}
 	}
@@ -220,8 +235,10 @@ func (c *comparison) attributes(x, y *helium.Element) (bool, error) {
 
 // children compares the children that count. Adjacent texts are one.
 func (c *comparison) children(x, y helium.Node) (bool, error) {
-	if _, typed := c.worker.types[x]; typed {
-		return c.atoms(xpath3.NodeItem{Node: x}, xpath3.NodeItem{Node: y})
+	if a, ok := c.typedValue(x); ok {
+		if b, ok := c.typedValue(y); ok {
+			return c.atoms(a, b)
+		}
 	}
 	next, other := countedChildren(x), countedChildren(y)
 	if len(next) != len(other) {

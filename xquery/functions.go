@@ -4,15 +4,17 @@ import (
 	"context"
 	"slices"
 
+	"github.com/lestrrat-go/helium"
 	"github.com/lestrrat-go/helium/xpath3"
 )
 
 // countedFunctions wraps function items, so that recursion through them is bounded and their results are counted. A
-// second argument is the context item that a function without parameters takes, or nothing where it is absent.
+// second argument is the context item that a function without parameters takes, or nothing where it is absent; a third
+// one the static base URI of the module that looked the function up.
 type countedFunctions struct{}
 
 func (*countedFunctions) MinArity() int { return 1 }
-func (*countedFunctions) MaxArity() int { return 2 }
+func (*countedFunctions) MaxArity() int { return 3 }
 
 func (*countedFunctions) Call(_ context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	if args[0] == nil || args[0].Len() != 1 {
@@ -27,6 +29,10 @@ func (*countedFunctions) Call(_ context.Context, args []xpath3.Sequence) (xpath3
 		f.Invoke = func(context.Context, []xpath3.Sequence) (xpath3.Sequence, error) {
 			return nil, xpathError(codeNoFocus, "the context item is absent")
 		}
+	}
+	if len(args) == 3 && f.Name == "static-base-uri" && f.Namespace == xpath3.NSFn {
+		base := args[2]
+		f.Invoke = func(context.Context, []xpath3.Sequence) (xpath3.Sequence, error) { return base, nil }
 	}
 	if f.Name == "" {
 		sign(&f)
@@ -95,6 +101,68 @@ func predicate(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 		return xpath3.ItemSlice{a}, nil
 	}
 	return xpath3.ItemSlice{f}, nil
+}
+
+// isSame is "is". helium takes namespace nodes without a parent for the same if their prefixes are.
+func isSame(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	var nodes [2]helium.Node
+	for i, s := range args {
+		if s == nil || s.Len() == 0 {
+			return nil, nil
+		}
+		item, ok := s.Get(0).(xpath3.NodeItem)
+		if !ok || s.Len() > 1 {
+			return nil, typeError("\"is\" compares two nodes")
+		}
+		nodes[i] = item.Node
+	}
+	same := nodes[0] == nodes[1]
+	if x, ok := nodes[0].(*helium.NamespaceNodeWrapper); ok && !same && x.Parent() != nil {
+		y, ok := nodes[1].(*helium.NamespaceNodeWrapper)
+		same = ok && x.Parent() == y.Parent() && x.Name() == y.Name()
+	}
+	return xpath3.SingleBoolean(same), nil
+}
+
+// countItems is fn:count of a list, whose parts need not be put together for it.
+func countItems(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	n := 0
+	for _, s := range args {
+		if s != nil {
+			n += s.Len()
+		}
+	}
+	return xpath3.SingleInteger(int64(n)), nil
+}
+
+func anyItem(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	for _, s := range args {
+		if s != nil && s.Len() > 0 {
+			return xpath3.SingleBoolean(true), nil
+		}
+	}
+	return xpath3.SingleBoolean(false), nil
+}
+
+var baseURIFunction = builtin("base-uri", 1)
+
+// baseURI is fn:base-uri. helium finds none for a node whose xml:base is no URI; it is taken as it is.
+func baseURI(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	result, err := baseURIFunction.Invoke(b, args)
+	if err != nil || result != nil && result.Len() > 0 || args[0] == nil || args[0].Len() != 1 {
+		return result, err
+	}
+	item, _ := args[0].Get(0).(xpath3.NodeItem)
+	for n := item.Node; n != nil; n = n.Parent() {
+		e, ok := n.(*helium.Element)
+		if !ok {
+			continue
+		}
+		if a := e.GetAttributeNodeNS("base", namespaceXML); a != nil {
+			return xpath3.ItemSlice{xpath3.AtomicValue{TypeName: xpath3.TypeAnyURI, Value: a.Value()}}, nil
+		}
+	}
+	return nil, nil
 }
 
 // coerceFunctions makes functions of the type that a function's result is declared to have (XQuery 3.1, section 3.1.5.3):

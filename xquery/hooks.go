@@ -58,6 +58,11 @@ const (
 	hookContext    = "\x01context"    // its argument, which becomes the context item of the query
 	hookErrorValue = "\x01errorvalue" // the object of the error that a catch caught: code, description
 
+	hookIs        = "\x01is"        // "is"
+	hookCount     = "\x01count"     // how many items its arguments have together
+	hookExists    = "\x01exists"    // whether its arguments have items
+	hookBase      = "\x01base"      // fn:base-uri
+	hookAbsolute  = "\x01absolute"  // its second argument, resolved if it is a relative URI: base URI, URI
 	hookJSON      = "\x01json"      // the text of a resource
 	hookDivisor   = "\x01divisor"   // its argument, unless that is zero
 	hookSummand   = "\x01summand"   // its argument, unless that is an xs:duration
@@ -167,6 +172,11 @@ var hooks = func() map[string]xpath3.Function {
 		hookContext:    &hook{1, 1, setContext},
 		hookErrorValue: &hook{2, 2, errorValue},
 
+		hookIs:        &hook{2, 2, isSame},
+		hookCount:     &hook{0, -1, countItems},
+		hookExists:    &hook{0, -1, anyItem},
+		hookBase:      &hook{1, 1, baseURI},
+		hookAbsolute:  &hook{2, 2, absoluteURI},
 		hookJSON:      &hook{1, 1, readJSON},
 		hookDivisor:   &hook{1, 1, divisor},
 		hookSummand:   &hook{1, 1, summand},

@@ -178,6 +178,8 @@ func (c *compiler) operation(o *operation) xpath3.Expr {
 			return xpath3.RangeExpr{Start: left, End: right}
 		}
 		return hookCall(hookRange, left, right)
+	case xpath3.TokenIs:
+		return hookCall(hookIs, left, right)
 	case xpath3.TokenUnion:
 		return xpath3.UnionExpr{Left: left, Right: right}
 	case xpath3.TokenIntersect, xpath3.TokenExcept:

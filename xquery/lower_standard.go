@@ -22,6 +22,8 @@ func (c *compiler) standardCall(e *call, target xpath3.FunctionCall) xpath3.Expr
 	}
 	c.collate(e, args)
 	if !partial {
+		args = c.moduleBase(e.name.local, args)
+		target.Args = args
 		switch e.name.local {
 		case "static-base-uri":
 			return c.staticBase()
@@ -30,13 +32,43 @@ func (c *compiler) standardCall(e *call, target xpath3.FunctionCall) xpath3.Expr
 		case "format-number":
 			return c.formatCall(e.static, args)
 		case "function-lookup":
-			return hookCall(hookFunction, target, contextOrNothing)
-		case "count", "exists", "empty", "codepoints-to-string", "subsequence":
+			return c.lookedUp(target)
+		case "base-uri":
+			return hookCall(hookBase, adapt(e, args)...)
+		case "count", "exists", "empty":
+			if list, ok := args[0].(xpath3.SequenceExpr); ok {
+				return counting(e.name.local, list.Items)
+			}
+			args[0] = longRangeOf(args[0])
+		case "codepoints-to-string", "subsequence":
 			args[0] = longRangeOf(args[0])
 		}
 	}
 	target.Args = adapt(e, args)
 	return target
+}
+
+// lookedUp is a function that was looked up, with what it takes of the context.
+func (c *compiler) lookedUp(call xpath3.Expr) xpath3.Expr {
+	if c.current == c.module {
+		return hookCall(hookFunction, call, contextOrNothing)
+	}
+	return hookCall(hookFunction, call, contextOrNothing, c.staticBase())
+}
+
+// counting compiles fn:count, fn:exists or fn:empty of a list.
+func counting(local string, parts []xpath3.Expr) xpath3.Expr {
+	all := make([]xpath3.Expr, len(parts))
+	for i, p := range parts {
+		all[i] = longRangeOf(p)
+	}
+	switch local {
+	case "count":
+		return hookCall(hookCount, all...)
+	case "exists":
+		return hookCall(hookExists, all...)
+	}
+	return xpath3.FunctionCall{Name: "not", Args: []xpath3.Expr{hookCall(hookExists, all...)}}
 }
 
 // formatCall compiles a call of fn:format-number.
@@ -90,16 +122,37 @@ func (c *compiler) collate(e *call, args []xpath3.Expr) {
 	}
 }
 
-// defaultCollation gives fn:sort and array:sort the default collation, which helium does not.
+// defaultCollation gives a function the default collation where helium does not: fn:sort and array:sort, and in library
+// modules with another one than the main module's.
 func (c *compiler) defaultCollation(e *call, args []xpath3.Expr) []xpath3.Expr {
-	if e.name.local != "sort" || c.current.collation == codepointCollation {
+	own := c.current.collation
+	uri := xpath3.LiteralExpr{Value: own}
+	sorts := e.name.local == "sort"
+	switch {
+	case sorts && own == codepointCollation, !sorts && own == c.module.collation:
+	case len(args)+1 == collationArgument[e.name.local]:
+		return append(args, uri)
+	case sorts:
+		args[1] = hookCall(hookElse, args[1], uri)
+	}
+	return args
+}
+
+// moduleBase gives a function the base URI of a library module, if that is another one than the main module's.
+func (c *compiler) moduleBase(local string, args []xpath3.Expr) []xpath3.Expr {
+	if c.current.baseURI == c.module.baseURI || len(args) == 0 {
 		return args
 	}
-	uri := xpath3.LiteralExpr{Value: c.current.collation}
-	if len(args) == 1 {
-		return append(args, uri)
+	base := xpath3.LiteralExpr{Value: c.current.baseURI}
+	switch local {
+	case "doc", "doc-available", "collection", "uri-collection", "json-doc", "unparsed-text", "unparsed-text-lines",
+		"unparsed-text-available":
+		args[0] = hookCall(hookAbsolute, base, args[0])
+	case "resolve-uri":
+		if len(args) == 1 {
+			return append(args, base)
+		}
 	}
-	args[1] = hookCall(hookElse, args[1], uri)
 	return args
 }
 

@@ -91,8 +91,12 @@ func codepointsToString(b *budget, args []xpath3.Sequence) (xpath3.Sequence, err
 			if err := b.Err(); err != nil {
 				return nil, err
 			}
-			atoms, err := xpath3.AtomizeSequence(xpath3.ItemSlice{s.Get(i)})
-			if err != nil {
+			item := s.Get(i)
+			atoms := []xpath3.AtomicValue{{}}
+			var err error
+			if a, ok := item.(xpath3.AtomicValue); ok {
+				atoms[0] = a
+			} else if atoms, err = xpath3.AtomizeSequence(xpath3.ItemSlice{item}); err != nil {
 				return nil, err
 			}
 			for _, a := range atoms {

@@ -120,6 +120,19 @@ func readJSON(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	return xpath3.SingleString(decoded), nil
 }
 
+// absoluteURI resolves a URI that a library module names.
+func absoluteURI(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	text, err := optionalString(args[1])
+	if err != nil || text == "" || hasScheme(text) {
+		return args[1], nil // the function itself reports what is wrong
+	}
+	base, err := textArgument(args[0])
+	if err != nil {
+		return nil, err
+	}
+	return xpath3.SingleString((&module{baseURI: base}).absolute(text)), nil
+}
+
 // absolute resolves a URI that a query names.
 func (b *budget) absolute(uri string) (string, error) {
 	if _, err := url.Parse(uri); err != nil || strings.ContainsAny(uri, "\\ ^`{}|<>\"") {

@@ -29,6 +29,8 @@ var ruleQueries = []struct{ query, want string }{
 	{`codepoints-to-string("x")`, "XPTY0004"},
 	{`codepoints-to-string(-1)`, "FOCH0001"},
 
+	{`count((1, 2 to 3000000000, ())), empty(((), ())), exists(((), 1)), empty((1, 2))`, "3000000000 true true false"},
+
 	// fn:deep-equal: comments and processing instructions do not count, but part texts.
 	{`deep-equal(<a b="1" c="2">x<?p?></a>, <a c="2" b="1">x</a>)`, "true"},
 	{`deep-equal(<a>x<!--c-->y</a>, <a>xy</a>)`, "false"},
@@ -79,6 +81,18 @@ var ruleQueries = []struct{ query, want string }{
 		return (namespace-uri($e), namespace-uri-for-prefix("p", $e), prefix-from-QName(node-name($e)) = "p")`, "urn:b urn:a false"},
 	{`let $e := element { QName("urn:b", "p:e") } { namespace q { "urn:a" }, namespace q { "urn:c" } } return $e`, "XQDY0102"},
 
+	{`let $n := namespace p { "urn:a" } return ($n is $n, $n is namespace p { "urn:a" }, <a/> is <a/>, () is <a/>)`, "true false false"},
+	{`let $e := <a xmlns:p="urn:p"/> return $e is $e`, "true"},
+	{`(1, 2) is <a/>`, "XPTY0004"},
+	{`declare base-uri "http://x/y"; base-uri(<a xml:base="%gg"/>), base-uri(<a xml:base="z"/>), base-uri(<a/>)`, "%gg http://x/z http://x/y"},
+
+	// Nesting.
+	{`serialize(fold-left(1 to 10500, [], function($a, $b) { [$a] }), map { "method": "json" })`, "XPDY0130"},
+	{`try { serialize(fold-left(1 to 10500, [], function($a, $b) { [$a] })) } catch * { 1 }`, "XPDY0130"},
+	{`fold-left(1 to 10500, [], function($a, $b) { [$a] })`, "XPDY0130"},
+	{`declare function local:f() { fold-left(1 to 10500, [<a/>], function($a, $b) { [$a] }) }; deep-equal(local:f(), local:f())`, "XPDY0130"},
+	{`string-length(serialize(fold-left(1 to 5000, [], function($a, $b) { [$a] }), map { "method": "adaptive" }))`, "10002"},
+
 	// Prologs.
 	{`import schema namespace NCName := "urn:a"; 1`, "XPST0003"},
 	{`import schema namespace xml = "urn:a"; 1`, "XQST0070"},
@@ -103,8 +117,14 @@ func TestModuleLocations(t *testing.T) {
 	modules := []struct{ location, source string }{
 		{"a", `module namespace m = "m"; import module namespace m = "m" at "b"; declare base-uri "http://a/";
 			declare function m:a() { static-base-uri(), base-uri(<a/>), m:b() };`},
-		{"b", `module namespace m = "m"; declare base-uri "http://b/"; declare variable $m:b := base-uri(<b/>);
-			declare function m:b() { static-base-uri(), $m:b, static-base-uri#0() };`},
+		{"b", `module namespace m = "m"; declare base-uri "http://b/";
+			declare default collation "http://www.w3.org/2005/xpath-functions/collation/html-ascii-case-insensitive";
+			declare variable $m:b := base-uri(<b/>);
+			declare function m:b() { static-base-uri(), $m:b, static-base-uri#0() };
+			declare function m:resolved($u) { resolve-uri($u) };
+			declare function m:document($u) { doc-available($u) };
+			declare function m:collated() { contains("ABC", "b"), deep-equal("a", "A"), sort(("b", "A")) };
+			declare function m:lookup() { function-lookup(xs:QName("fn:static-base-uri"), 0)(), function-lookup#2 };`},
 		{"c", `module namespace n = "n"; import module namespace m = "m" at "b"; declare function n:c() { m:b()[1] };`},
 		{"d", `module namespace other = "other"; 1`},
 	}
@@ -120,12 +140,36 @@ func TestModuleLocations(t *testing.T) {
 	for source, want := range map[string]string{
 		`import module namespace m = "m" at "a"; import module namespace n = "n" at "c"; m:a(), n:c(), static-base-uri(), base-uri(<c/>)`:
 		/**/ "http://a/ http://a/ http://b/ http://b/ http://b/ http://b/ http://main/ http://main/",
-		`import module namespace m = "m" at "a", "b"; $m:b`: "http://b/",
-		`import module namespace n = "n" at "d"; 1`:         "XQST0059",
-		`import module namespace m = "m" at "nowhere"; 1`:   "XQST0059",
-		`import module namespace m = "other" at "a"; 1`:     "XQST0059",
+		`import module namespace m = "m" at "b"; m:lookup()[1], m:lookup()[2](xs:QName("fn:static-base-uri"), 0)(), m:lookup()[2](xs:QName("fn:abs"), 1)(-1)`:
+		/**/ "http://b/ http://b/ 1",
+		`import module namespace m = "m" at "b"; m:resolved("x"), m:resolved("http://y/"), resolve-uri("x")`: "http://b/x http://y/ http://main/x",
+		`import module namespace m = "m" at "b"; m:document("x"), doc-available("x")`:                        "true false",
+		`import module namespace m = "m" at "b"; m:collated(), contains("ABC", "b")`:                         "true true A b false",
+		`import module namespace m = "m" at "a", "b"; $m:b`:                                                  "http://b/",
+		`import module namespace n = "n" at "d"; 1`:                                                          "XQST0059",
+		`import module namespace m = "m" at "nowhere"; 1`:                                                    "XQST0059",
+		`import module namespace m = "other" at "a"; 1`:                                                      "XQST0059",
 	} {
-		if got := written(t, source, options); got != want {
+		query, err := Compile(source, options)
+		var e *Error
+		if errors.As(err, &e) {
+			if e.Code != want {
+				t.Errorf("%s: %v, want %s", source, err, want)
+			}
+			continue
+		}
+		in := Input{Documents: func(_ context.Context, uri string) (*Document, error) {
+			if uri != "http://b/x" {
+				return nil, errors.New("no such document")
+			}
+			return parseText(t, "<x/>"), nil
+		}}
+		s, err := query.Evaluate(context.Background(), in)
+		if err != nil {
+			t.Errorf("%s: %v", source, err)
+			continue
+		}
+		if got := plainXML(t, s); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", source, got, want)
 		}
 	}

@@ -51,6 +51,10 @@ func serialization(w io.Writer, parameters map[string]string) (*outputParameters
 
 // serializationFailure is an error of the serializer as callers see it: an error of the writer stays what it is.
 func serializationFailure(err error) error {
+	var f *failure
+	if errors.As(err, &f) {
+		return &Error{Code: f.code, Message: f.message, Err: f.err}
+	}
 	var e *xpath3.XPathError
 	if !errors.As(err, &e) {
 		return err
@@ -75,8 +79,11 @@ func serialize(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	s := p.characterStream(out)
 	s.tick = b.Err
 	if err := errors.Join(p.write(s, args[0]), s.close()); err != nil {
-		if b.failed != nil {
+		switch {
+		case b.failed != nil:
 			return nil, b.failed
+		case errors.Is(err, ErrLimit):
+			return nil, b.exceeded("the result nests more than %d deep", maxNested)
 		}
 		return nil, firstXPathError(err)
 	}

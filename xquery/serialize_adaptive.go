@@ -34,9 +34,10 @@ func (w *adaptiveWriter) item(item xpath3.Item) error {
 
 // any writes an item wherever it stands.
 func (w *adaptiveWriter) any(item xpath3.Item) error {
-	if err := w.out.step(); err != nil {
+	if err := w.out.enter(); err != nil {
 		return err
 	}
+	defer w.out.leave()
 	switch item := item.(type) {
 	case xpath3.AtomicValue:
 		return w.atom(item)

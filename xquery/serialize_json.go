@@ -42,9 +42,10 @@ func (w *jsonWriter) value(s xpath3.Sequence) error {
 	case s.Len() > 1:
 		return xpathError("SERE0023", "%d items cannot be written as one value of JSON", s.Len())
 	}
-	if err := w.out.step(); err != nil {
+	if err := w.out.enter(); err != nil {
 		return err
 	}
+	defer w.out.leave()
 	switch item := s.Get(0).(type) {
 	case xpath3.MapItem:
 		return w.object(item)
@@ -144,7 +145,7 @@ func (w *jsonWriter) node(item xpath3.NodeItem) error {
 	p.version, p.separator, p.undeclare = "", nil, false
 	var text strings.Builder
 	out := p.characterStream(&text)
-	out.tick, out.can = w.out.tick, nil
+	out.tick, out.can, out.depth = w.out.tick, nil, w.out.depth
 	if err := p.write(out, xpath3.ItemSlice{item}); err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type scopedPrefix struct{ prefix, uri string }
 
 func newMarkupWriter(p *outputParameters, out *stringStream) *markupWriter {
 	w := &markupWriter{outputParameters: p, out: out, dialect: p.htmlDialect()}
-	w.top = normalizer{outputParameters: p, text: w.topText, node: w.topNode}
+	w.top = normalizer{outputParameters: p, out: out, text: w.topText, node: w.topNode}
 	return w
 }
 
@@ -158,9 +158,10 @@ type place struct {
 }
 
 func (w *markupWriter) node(n helium.Node, at place) error {
-	if err := w.out.step(); err != nil {
+	if err := w.out.enter(); err != nil {
 		return err
 	}
+	defer w.out.leave()
 	switch n := n.(type) {
 	case *helium.Element:
 		return w.element(n, at)

@@ -22,7 +22,21 @@ type stringStream struct {
 	// tick is asked once a node whether to go on; or nil.
 	tick   func() error
 	failed error
+	depth  int // of what is being written
 }
+
+// maxNested bounds the depth of trees, arrays and maps that are written or compared: each level takes some of the stack.
+const maxNested = 10_000
+
+// enter begins a level, which leave ends.
+func (s *stringStream) enter() error {
+	if s.depth++; s.depth > maxNested {
+		return tooMuch(0, "the result nests more than %d deep", maxNested)
+	}
+	return s.step()
+}
+
+func (s *stringStream) leave() { s.depth-- }
 
 func (s *stringStream) string(text string) {
 	if _, err := s.out.WriteString(text); err != nil && s.failed == nil {

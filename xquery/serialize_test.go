@@ -18,6 +18,13 @@ func written(t *testing.T, source string, options Options) string {
 	if errors.As(err, &e) {
 		return e.Code
 	}
+	return outcome(t, q)
+}
+
+// outcome is what the result of a query is as text, or the code of the error.
+func outcome(t *testing.T, q *Query) string {
+	t.Helper()
+	var e *Error
 	s, err := q.Evaluate(context.Background(), Input{})
 	if errors.As(err, &e) {
 		return e.Code
@@ -26,7 +33,7 @@ func written(t *testing.T, source string, options Options) string {
 	if err := Serialize(&b, s, q.Output()); errors.As(err, &e) {
 		return e.Code
 	} else if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	return b.String()
 }

@@ -10,6 +10,7 @@ import (
 // there is one.
 type normalizer struct {
 	*outputParameters
+	out  *stringStream
 	text func(text string) error
 	node func(n helium.Node) error
 
@@ -31,6 +32,10 @@ func (n *normalizer) sequence(s xpath3.Sequence) error {
 func (n *normalizer) item(item xpath3.Item) error {
 	switch item := item.(type) {
 	case xpath3.ArrayItem:
+		if err := n.out.enter(); err != nil {
+			return err
+		}
+		defer n.out.leave()
 		for _, member := range item.Members() {
 			if err := n.sequence(member); err != nil {
 				return err
@@ -94,7 +99,7 @@ type textWriter struct {
 
 func newTextWriter(p *outputParameters, out *stringStream) *textWriter {
 	w := &textWriter{outputParameters: p, out: out}
-	w.top = normalizer{outputParameters: p, text: w.write, node: w.node}
+	w.top = normalizer{outputParameters: p, out: out, text: w.write, node: w.node}
 	return w
 }
 
@@ -104,9 +109,10 @@ func (w *textWriter) end() error                  { return nil }
 
 // node writes the text in an element, or that of a text node: comments and processing instructions have none.
 func (w *textWriter) node(node helium.Node) error {
-	if err := w.out.step(); err != nil {
+	if err := w.out.enter(); err != nil {
 		return err
 	}
+	defer w.out.leave()
 	switch node.Type() {
 	case helium.TextNode, helium.CDATASectionNode:
 		return w.write(string(node.Content()))

@@ -248,3 +248,37 @@ func TestKeepsNothingElse(t *testing.T) {
 		}
 	}
 }
+
+// TestConstructionMode: copies of typed elements have their types with "construction preserve" only, also in typed
+// workers that are used again.
+func TestConstructionMode(t *testing.T) {
+	doc := typedEntry()
+	in := Input{Context: doc, Typed: []*Document{doc}}
+	for range 3 {
+		for query, want := range map[string]string{
+			`declare construction preserve; <a>{//entry/number}</a>/number ! data(.)`:                             "int64 5|int64 12",
+			`declare construction preserve; <a>{//phones}</a>//rank ! (data(.) + 1)`:                              "int64 3",
+			`declare construction strip; <a>{//entry/number}</a>/number ! data(.)`:                                "string 5|string 12",
+			`<a>{//entry/number}</a>/number ! data(.)`:                                                            "string 5|string 12",
+			`deep-equal(//entry/number[1], <number>5</number>), deep-equal(//entry/number[1], //entry/number[2])`: "bool true|bool false",
+		} {
+			if got := atomsOf(t, query, in); got != want {
+				t.Errorf("%s: %s, not %s", query, got, want)
+			}
+		}
+	}
+}
+
+// TestTypedComparison: typed values are compared by value.
+func TestTypedComparison(t *testing.T) {
+	b := NewBuilder("a")
+	b.Typed("n", Integer, "5")
+	b.Typed("n", Integer, "05")
+	b.Typed("s", String, "5")
+	b.Typed("s", String, "05")
+	doc := b.Document()
+	const query = `deep-equal(//n[1], //n[2]), deep-equal(//s[1], //s[2])`
+	if got := atomsOf(t, query, Input{Context: doc, Typed: []*Document{doc}}); got != "bool true|bool false" {
+		t.Error(got)
+	}
+}
