@@ -328,3 +328,31 @@ func ExampleInput_variables() {
 	fmt.Println(result.Item(0))
 	// Output: 5
 }
+
+// Numbers are written as it is usual where the program is used.
+func ExampleOptions_decimalFormats() {
+	query := must(xquery.Compile(`format-number(1234.5, "#.##0,00")`, xquery.Options{
+		DecimalFormats: map[string]map[string]string{"": {"decimal-separator": ",", "grouping-separator": "."}},
+	}))
+	fmt.Println(must(query.Evaluate(context.Background(), xquery.Input{})).Item(0))
+	// Output: 1.234,50
+}
+
+// Parameters of the serialization that many queries share stand in a document.
+func ExampleOptions_parameters() {
+	query := must(xquery.Compile(`
+		declare namespace output = "http://www.w3.org/2010/xslt-xquery-serialization";
+		declare option output:parameter-document "http://example.org/output.xml";
+		<price currency="EUR">5 €</price>`, xquery.Options{
+		Parameters: func(string) ([]byte, error) {
+			return []byte(`<output:serialization-parameters xmlns:output="http://www.w3.org/2010/xslt-xquery-serialization">
+				<output:use-character-maps><output:character-map character="€" map-string="EUR"/></output:use-character-maps>
+			</output:serialization-parameters>`), nil
+		},
+	}))
+	result := must(query.Evaluate(context.Background(), xquery.Input{}))
+	if err := xquery.Serialize(os.Stdout, result, query.Output()); err != nil {
+		fmt.Println(err)
+	}
+	// Output: <price currency="EUR">5 EUR</price>
+}

@@ -30,14 +30,36 @@ func (*countedFunctions) Call(_ context.Context, args []xpath3.Sequence) (xpath3
 			return nil, xpathError(codeNoFocus, "the context item is absent")
 		}
 	}
-	if len(args) == 3 && f.Name == "static-base-uri" && f.Namespace == xpath3.NSFn {
-		base := args[2]
-		f.Invoke = func(context.Context, []xpath3.Sequence) (xpath3.Sequence, error) { return base, nil }
+	if len(args) == 3 {
+		f = inModule(f, args[2])
 	}
 	if f.Name == "" {
 		sign(&f)
 	}
 	return xpath3.ItemSlice{countFunction(f)}, nil
+}
+
+// inModule gives a function the static base URI of the module that looked it up. fn:function-lookup gives it on.
+func inModule(f xpath3.FunctionItem, base xpath3.Sequence) xpath3.FunctionItem {
+	if f.Namespace != xpath3.NSFn {
+		return f
+	}
+	switch invoke := f.Invoke; f.Name {
+	case "static-base-uri":
+		f.Invoke = func(context.Context, []xpath3.Sequence) (xpath3.Sequence, error) { return base, nil }
+	case "function-lookup":
+		f.Invoke = func(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+			found, err := invoke(ctx, args)
+			if err != nil || found == nil || found.Len() != 1 {
+				return found, err
+			}
+			if g, ok := found.Get(0).(xpath3.FunctionItem); ok {
+				return xpath3.ItemSlice{inModule(g, base)}, nil
+			}
+			return found, nil
+		}
+	}
+	return f
 }
 
 // sign gives an inline function the signature that it has where types are left out.

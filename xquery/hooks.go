@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lestrrat-go/helium/xpath3"
 )
@@ -443,8 +444,12 @@ func orElse(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 // timezonePlace leaves out a place that is no name of a timezone, which fn:format-date and its like then do not regard.
 func timezonePlace(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	place, err := optionalString(args[0])
-	if err != nil || !strings.Contains(place, "/") {
+	if err != nil {
 		return nil, err
+	}
+	// "Local" is that of the machine, which no query depends on.
+	if _, unknown := time.LoadLocation(place); unknown != nil || place == "" || place == "Local" {
+		return nil, nil
 	}
 	return args[0], nil
 }

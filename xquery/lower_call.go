@@ -93,10 +93,7 @@ func (c *compiler) functionRef(e *functionRef) xpath3.Expr {
 	}
 	ref := xpath3.NamedFunctionRef{Prefix: prefix, Name: local, Arity: e.arity}
 	if e.name.uri == xpath3.NSFn && e.name.local == "function-lookup" && c.current != c.module {
-		params := []xpath3.FunctionParam{{Name: c.hide()}, {Name: c.hide()}}
-		args := []xpath3.Expr{xpath3.VariableExpr{Name: params[0].Name}, xpath3.VariableExpr{Name: params[1].Name}}
-		lookup := xpath3.FunctionCall{Prefix: prefix, Name: local, Args: args}
-		return hookCall(hookFunction, xpath3.InlineFunctionExpr{Params: params, Body: c.lookedUp(lookup)})
+		return hookCall(hookFunction, ref, contextOrNothing, c.staticBase())
 	}
 	if e.name.uri == xpath3.NSFn && e.arity == 0 {
 		if e.name.local == "static-base-uri" && c.current != c.module {

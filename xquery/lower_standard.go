@@ -24,6 +24,9 @@ func (c *compiler) standardCall(e *call, target xpath3.FunctionCall) xpath3.Expr
 	if !partial {
 		args = c.moduleBase(e.name.local, args)
 		target.Args = args
+		if e.name.local == "deep-equal" {
+			target.Name = e.name.local // ours, also with another default collation: see defaultCollation
+		}
 		switch e.name.local {
 		case "static-base-uri":
 			return c.staticBase()
@@ -122,14 +125,15 @@ func (c *compiler) collate(e *call, args []xpath3.Expr) {
 	}
 }
 
-// defaultCollation gives a function the default collation where helium does not: fn:sort and array:sort, and in library
-// modules with another one than the main module's.
+// defaultCollation gives a function the default collation where helium does not: fn:sort, array:sort and our
+// fn:deep-equal, and in library modules with another one than the main module's.
 func (c *compiler) defaultCollation(e *call, args []xpath3.Expr) []xpath3.Expr {
 	own := c.current.collation
 	uri := xpath3.LiteralExpr{Value: own}
 	sorts := e.name.local == "sort"
+	ours := sorts || e.name.local == "deep-equal"
 	switch {
-	case sorts && own == codepointCollation, !sorts && own == c.module.collation:
+	case ours && own == codepointCollation, !ours && own == c.module.collation:
 	case len(args)+1 == collationArgument[e.name.local]:
 		return append(args, uri)
 	case sorts:

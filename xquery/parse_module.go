@@ -51,9 +51,16 @@ func parse(o *origin, options *Options) (m *module, err error) {
 
 // checkCharacters fails when a text that begins at an offset has a character that XML has not.
 func checkCharacters(text string, start int) {
-	if i := strings.IndexFunc(text, func(r rune) bool { return !isCharacter(r) }); i >= 0 {
-		r, _ := utf8.DecodeRuneInString(text[i:])
-		panic(fail(codeSyntax, start+i, "a query cannot have the character U+%04X", r))
+	for i := 0; i < len(text); {
+		if text[i] >= ' ' && text[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if !isCharacter(r) {
+			panic(fail(codeSyntax, start+i, "a query cannot have the character U+%04X", r))
+		}
+		i += size
 	}
 }
 

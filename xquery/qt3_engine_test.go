@@ -20,7 +20,7 @@ import (
 // This file is the seam between the runner and the engine: everything that the runner needs of it stands here.
 
 // qt3Timeout is the time that a case may take. A busy machine gives those that it does not suffice for a second try.
-const qt3Timeout = time.Minute
+const qt3Timeout = 3 * time.Minute
 
 // qt3Limits leave room for the suite's large cases; the time limit stays.
 var qt3Limits = Limits{Steps: 500_000_000, Depth: 8192, Constructed: 1 << 30, Time: qt3Timeout}

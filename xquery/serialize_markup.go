@@ -51,8 +51,8 @@ func topOf(s xpath3.Sequence, separated bool) documentShape {
 		return d
 	}
 	d.text = separated && s.Len() > 1
-	for any := range s.Items() {
-		item, ok := any.(xpath3.NodeItem)
+	for each := range s.Items() {
+		item, ok := each.(xpath3.NodeItem)
 		if !ok {
 			d.text = true
 			continue
