@@ -274,3 +274,40 @@ func TestMatcherPrefersTheRare(t *testing.T) {
 		t.Errorf("%d of %d queries are looked up by what they share", n, queries)
 	}
 }
+
+// FuzzMatcher: of any query that compiles, the matcher names all events that it matches.
+func FuzzMatcher(f *testing.F) {
+	w := writer{rand.New(rand.NewPCG(3, 4))}
+	for seed := range uint64(50) {
+		f.Add(w.condition(false, 2), seed)
+	}
+	for _, query := range []string{
+		`declare variable $uuid external := "x"; declare function local:f($a) { $a/A = $uuid }; local:f(Event/Ping)`,
+		`for tumbling window $w in Event/*/A start when true() return $w = 'x'`, `Event/Ping[A = 'x'] => exists()`,
+		`for $a in Event/*/A group by $v := string($a) where count($a) > 1 return $v = 'x'`, `switch (Event/*/A) case 'x' return true() default return ()`,
+		`typeswitch (Event/*) case $e as element(Ping) return $e/A = 'x' default $d return $d/B = 'x'`, `<a>{Event/*/A}</a>/A = 'x'`,
+		`let $f := Event/Ping/A/string#0 return $f() = 'x'`, `[Event/Ping/A]?1 = 'x'`, `map { 'k': Event/Ping/A }?k = 'x'`, `fn:innermost(//A) = 'x'`,
+		`//A/ancestor::Event/Ping/@k = '7'`, `Event/Ping/A[last()] = 7.0`, `(Event/Ping, 'x')[. = 'x']`, `root(Event/Ping/A)/Event/Pong`,
+	} {
+		f.Add(query, uint64(7))
+	}
+	f.Fuzz(func(t *testing.T, query string, seed uint64) {
+		compiled, err := compileFilter(query)
+		if err != nil {
+			return
+		}
+		m := newMatcher()
+		m.add(compiled)
+		w := writer{rand.New(rand.NewPCG(seed, 5))}
+		for n := range int64(20) {
+			e := w.event(n)
+			tree := func() (*parsedDocument, error) { return parseAlone(e.Document) }
+			found := m.candidates(e, tree)
+			if match, err := compiled.evaluate(t.Context(), e, tree); match && err == nil && !found.has(compiled) {
+				t.Fatalf("%s\nmatches %s\nbut requires %s", query, e.Document, compiled.requires)
+			}
+		}
+		m.remove(compiled)
+		checkEmpty(t, m)
+	})
+}

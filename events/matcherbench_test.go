@@ -1,7 +1,9 @@
 package events
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 )
 
@@ -125,4 +127,36 @@ func evaluateAll(b *testing.B, filters []*filter, e *Event) {
 	if matches != 2 {
 		b.Fatalf("%d matches", matches)
 	}
+}
+
+// BenchmarkSleepers measures from the commit of an event until the one of 10,000 live subscribers whom it concerns has it;
+// each has a query of his own.
+func BenchmarkSleepers(b *testing.B) {
+	const sleepers = maxSubscribers
+	ctx, cancel := context.WithCancel(b.Context())
+	db := openSQLite(b)
+	l := newLog(b, db)
+	came := make(chan struct{}, sleepers)
+	var group sync.WaitGroup
+	for i := range sleepers {
+		query := fmt.Sprintf(`Event/ObjectChanged[ObjectType = 'User' and UUID = '%d']`, i)
+		s, err := l.Subscribe(ctx, Subscription{User: admin, After: FromNow, Query: query})
+		if err != nil {
+			b.Fatal(err)
+		}
+		group.Go(func() {
+			defer s.Close()
+			_ = s.Run(ctx, func(Event) error { came <- struct{}{}; return nil })
+		})
+	}
+	n := 0
+	for b.Loop() {
+		n++
+		made := changes(fmt.Sprint(n), 1)
+		made[0].UUID = fmt.Sprint(n % sleepers)
+		commit(b, l, db, made)
+		<-came
+	}
+	cancel()
+	group.Wait()
 }

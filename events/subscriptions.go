@@ -391,6 +391,42 @@ func (s *Subscriptions) IDs(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
+// Summary are the numbers of all subscriptions.
+type Summary struct {
+	Durable, Transient int64
+	Attached           int64
+	Slowest            int64 // the position of the slowest durable one; -1 when there is none
+}
+
+// Summary counts the subscriptions.
+func (s *Subscriptions) Summary(ctx context.Context) (Summary, error) {
+	sum := Summary{Slowest: -1}
+	err := s.db.Query(ctx, `SELECT durable, attached, COUNT(*), MIN(handled) FROM clacks_subscriptions GROUP BY durable, attached`, nil,
+		func(scan func(...any) error) error {
+			var durable, attached bool
+			var count, slowest int64
+			if err := scan(&durable, &attached, &count, &slowest); err != nil {
+				return err
+			}
+			if attached {
+				sum.Attached += count
+			}
+			if !durable {
+				sum.Transient += count
+				return nil
+			}
+			sum.Durable += count
+			if sum.Slowest < 0 || slowest < sum.Slowest {
+				sum.Slowest = slowest
+			}
+			return nil
+		})
+	if err != nil {
+		return Summary{}, fmt.Errorf("count the subscriptions: %w", err)
+	}
+	return sum, nil
+}
+
 // Slowest is the position of the durable subscription that is the furthest behind; the largest number when there is none.
 // It is what Retention.Slowest wants.
 func (s *Subscriptions) Slowest(ctx context.Context) (int64, error) {

@@ -430,6 +430,25 @@ func TestRetentionSparesDurableSubscriptions(t *testing.T) {
 	})
 }
 
+func TestSummary(t *testing.T) {
+	both(t, func(t *testing.T, db *store.DB) {
+		l, s := subscriptionsOn(t, db)
+		check := func(want Summary) {
+			t.Helper()
+			if got, err := s.Summary(t.Context()); err != nil || got != want {
+				t.Errorf("%+v, %v; want %+v", got, err, want)
+			}
+		}
+		check(Summary{Slowest: -1})
+		commit(t, l, db, changes("a", 3))
+		create(t, s, admin, SubscriptionRequest{})
+		check(Summary{Transient: 1, Slowest: -1})
+		openConsumer(t, s, admin, create(t, s, admin, SubscriptionRequest{Durable: true}))
+		create(t, s, ann, SubscriptionRequest{Durable: true, From: "2"})
+		check(Summary{Durable: 2, Transient: 1, Attached: 1, Slowest: 1})
+	})
+}
+
 // Run writes what was handled without being asked, and in the end.
 func TestKeeper(t *testing.T) {
 	db := openSQLite(t)

@@ -23,6 +23,10 @@ var (
 	descSubscriptions = describe("clacks_event_subscriptions", "Live subscriptions to events.")
 	descDelivered     = describe("clacks_event_subscriptions_delivered", "Events delivered to the subscriptions that are live now.")
 	descQueryErrors   = describe("clacks_event_subscriptions_query_errors", "Failed evaluations of the queries of the subscriptions that are live now.")
+	descDurable       = describe("clacks_subscriptions_durable", "Subscriptions that are kept until they are removed.")
+	descTransient     = describe("clacks_subscriptions_transient", "Subscriptions that are kept as long as somebody asks for them.")
+	descAttached      = describe("clacks_subscriptions_attached", "Subscriptions, of both kinds, that somebody receives from or that are relayed.")
+	descDurableLag    = describe("clacks_subscriptions_durable_lag", "Events between the newest one and the position of the slowest durable subscription.")
 	descLast          = describe("clacks_event_sequence", "Sequence number of the newest event.")
 	descLag           = describe("clacks_event_lag", "Events between the newest one and the position of the slowest live subscription.")
 )
@@ -68,6 +72,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	gauge(descLag, lag)
 	if err == nil {
 		gauge(descLast, last)
+		c.collectSubscriptions(ctx, last, gauge)
 	}
 	if c.app.bus != nil {
 		c.app.bus.collect(metrics)
@@ -75,4 +80,19 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	if c.app.zmq != nil {
 		collectZMQ(c.app.zmq, metrics)
 	}
+}
+
+// collectSubscriptions counts those that are kept.
+func (c collector) collectSubscriptions(ctx context.Context, last int64, gauge func(*prometheus.Desc, int64)) {
+	kept, err := c.app.subscriptions.Summary(ctx)
+	if err != nil {
+		return // the state database does not answer, and /readyz says why
+	}
+	gauge(descDurable, kept.Durable)
+	gauge(descTransient, kept.Transient)
+	gauge(descAttached, kept.Attached)
+	if kept.Slowest < 0 {
+		kept.Slowest = last
+	}
+	gauge(descDurableLag, max(0, last-kept.Slowest))
 }

@@ -21,8 +21,9 @@ type Log interface {
 // Events is the node {domain}.events: who receives from it is sent what his filter selects of the events that he may
 // receive, at most once; what is sent to it becomes an event.
 type Events struct {
-	log    Log
-	logger *slog.Logger
+	log       Log
+	logger    *slog.Logger
+	documents documents
 }
 
 var _ bus.Handler = (*Events)(nil)
@@ -69,11 +70,14 @@ func (h *Events) Source(ctx context.Context, q bus.SourceRequest) (bus.Source, e
 	if err != nil {
 		return nil, refusal(err)
 	}
-	return newSource(&eventFeed{subscriber}, w.applied), nil
+	return newSource(&eventFeed{subscriber, &h.documents}, w.applied), nil
 }
 
 // eventFeed are the events of a subscriber who lives as long as his link.
-type eventFeed struct{ subscriber *events.Subscriber }
+type eventFeed struct {
+	subscriber *events.Subscriber
+	documents  *documents
+}
 
 func (f *eventFeed) next(ctx context.Context, wait bool) (*bus.Message, settle, error) {
 	next := f.subscriber.Ready
@@ -84,7 +88,7 @@ func (f *eventFeed) next(ctx context.Context, wait bool) (*bus.Message, settle, 
 	if e == nil || err != nil {
 		return nil, nil, err
 	}
-	return message(e, e.Document, "application/xml"), nil, nil
+	return f.documents.of(e), nil, nil
 }
 
 func (f *eventFeed) close() { f.subscriber.Close() }

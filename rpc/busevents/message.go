@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"clacks"
 	"clacks/bus"
+	"clacks/bus/wire"
 	"clacks/events"
 	"clacks/xquery"
 )
@@ -22,6 +24,37 @@ func message(e *events.Event, body []byte, contentType string) *bus.Message {
 	for _, p := range properties {
 		m.Application[p.Name] = p.Value
 	}
+	return m
+}
+
+// documents are the messages that carry whole documents, made and encoded once for all who get the same. They are read-only.
+type documents struct{ recent [64]atomic.Pointer[document] }
+
+// document is a message with the event that it was made of.
+type document struct {
+	sequence int64
+	first    *byte // of the document: who may not read all of an event has another
+	message  *bus.Message
+}
+
+// maxShared is the size in bytes of a document above which each has his own message: what is kept here is bounded by it.
+const maxShared = 64 << 10
+
+// of is the message of an event's document.
+func (s *documents) of(e *events.Event) *bus.Message {
+	const contentType = "application/xml"
+	if len(e.Document) == 0 || len(e.Document) > maxShared {
+		return message(e, e.Document, contentType)
+	}
+	slot := &s.recent[uint64(e.Sequence)%uint64(len(s.recent))]
+	if d := slot.Load(); d != nil && d.sequence == e.Sequence && d.first == &e.Document[0] {
+		return d.message
+	}
+	m := message(e, e.Document, contentType)
+	if bare, err := wire.AppendBare(nil, m); err == nil {
+		m.Bare = bare
+	}
+	slot.Store(&document{sequence: e.Sequence, first: &e.Document[0], message: m})
 	return m
 }
 
