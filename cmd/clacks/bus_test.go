@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +32,7 @@ import (
 	"clacks/bus/container"
 	"clacks/bus/remote"
 	"clacks/internal/testservers"
+	"clacks/rpc/busd"
 	"clacks/rpc/client"
 )
 
@@ -278,6 +281,65 @@ func TestBrokerComesLate(t *testing.T) {
 		t.Errorf("%q, %v", base, err)
 	}
 	s.stop()
+}
+
+// An open object lives in the agent that every answer names, for all connections of its user.
+func TestOpenObjectsOverAMQP(t *testing.T) {
+	s := mustStart(t, "--data", t.TempDir())
+	raw, err := remote.Dial(t.Context(), remote.Options{URL: s.amqp, User: "admin", Password: testPassword, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = raw.Close(context.WithoutCancel(t.Context())) }()
+	requester, err := bus.NewRequester(t.Context(), raw, "", "org.clacks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := ""
+	call := func(session, method string, params ...any) string {
+		t.Helper()
+		body, err := json.Marshal(map[string]any{"id": 1, "method": method, "params": params})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &bus.Message{Body: body, Text: true, Properties: bus.Properties{UserID: []byte("admin"), To: "org.clacks.command.core"}}
+		if node != "" {
+			m.Properties.To = bus.Names("org.clacks").Agent(bus.Core, node)
+		}
+		if session != "" {
+			m.Application = map[string]any{busd.PropertySession: session}
+		}
+		reply, err := requester.Request(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		node, _ = reply.Application[busd.PropertyNode].(string)
+		return string(reply.Body)
+	}
+	opened := call("", "openObject", "object", "dc=example,dc=net", "User")
+	ref := regexp.MustCompile(`JSONObjectFactory",\["[^"]*","([^"]+)"`).FindStringSubmatch(opened)
+	if ref == nil || node == "" {
+		t.Fatalf("node %q, %s", node, opened)
+	}
+	for name, value := range map[string]string{"uid": "ada", "cn": "Ada", "sn": "Byron", "givenName": "Ada"} {
+		if got := call("", "setObjectProperty", ref[1], name, value); !strings.Contains(got, `"error":null`) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if got := call("another", "getObjectProperty", ref[1], "sn"); !strings.Contains(got, `"kind":"not-found"`) {
+		t.Errorf("from another session: %s", got)
+	}
+	if got := call("", "dispatchObjectMethod", ref[1], "commit"); !strings.Contains(got, `"error":null`) {
+		t.Errorf("commit: %s", got)
+	}
+	if got := call("", "closeObject", ref[1]); !strings.Contains(got, `"error":null`) {
+		t.Errorf("close: %s", got)
+	}
+	var found struct{ Total int }
+	s.mustCall("searchObjects", map[string]any{"filter": map[string]any{"uid": "ada"}, "total": true}, &found)
+	if found.Total != 1 {
+		t.Errorf("%d are found", found.Total)
+	}
 }
 
 // A stream of events over AMQP goes on where it was when the service comes back, without a gap and without one twice.
