@@ -243,7 +243,7 @@ func (c *Container) attachSource(ctx context.Context, q bus.SourceRequest, l *li
 		return nil, err
 	}
 	if q.Durable {
-		queue.keep()
+		queue.keep(durable)
 	}
 	return queue.consume(l)
 }
@@ -412,24 +412,33 @@ func (c *Container) dynamic(l *link) (bus.Source, error) {
 
 // remove ends a queue: its receivers with why, its messages without. Container.mu is held.
 func (c *Container) remove(q *queue, why *bus.Condition) {
+	c.finish(q, why, false)
+}
+
+// finish takes a queue out of the books and returns the messages that are dead with it. Container.mu is held.
+func (c *Container) finish(q *queue, why *bus.Condition, abandoned bool) []death {
 	if c.queues[q.address] != q {
-		return
+		return nil
 	}
 	delete(c.queues, q.address)
-	c.retired.add(q.end(why))
+	counters, dead := q.end(why, abandoned)
+	c.retired.add(counters)
 	if q.owner != nil {
 		q.owner.queues--
 		c.forget(q.owner)
 	}
+	return dead
 }
 
-// vanish removes a queue that nobody needs any more; its timer calls it.
+// vanish removes a queue to which nobody has been attached for long; its timer calls it. No lock is held.
 func (c *Container) vanish(q *queue) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if q.idle() {
-		c.remove(q, nil)
+	var dead []death
+	if q.left() {
+		dead = c.finish(q, nil, true)
 	}
+	c.mu.Unlock()
+	q.bury(dead)
 }
 
 // settings are those of the rules for an address.

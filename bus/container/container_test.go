@@ -350,6 +350,59 @@ func TestIdleQueuesVanish(t *testing.T) {
 	})
 }
 
+// A queue that nobody reads does not hold its messages for ever; where dead letters are kept, they are found there.
+func TestAbandonedQueuesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := container.New(container.AllowAll{}, container.Options{Default: container.Settings{DeadLetter: "dead"}})
+		defer c.Close()
+		b := c.Connect(peer("ann"))
+		out := sender(t, b, "")
+		put := func(address string) {
+			if err := out.Send(t.Context(), &bus.Message{Body: []byte(address), Properties: bus.Properties{To: address}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := receiver(t, b, "durable", bus.ReceiverOptions{Durable: true}).Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		receiver(t, b, "read", bus.ReceiverOptions{})
+		for _, address := range []string{"left", "durable", "read"} {
+			put(address)
+		}
+		time.Sleep(59 * time.Minute)
+		put("left") // something happens there
+		time.Sleep(59 * time.Minute)
+		if q := queueOf(t, c, "left"); q.Depth != 2 {
+			t.Errorf("%+v", q)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		for address, want := range map[string]bool{"left": false, "durable": true, "read": true, "dead": true} {
+			if exists(c, address) != want {
+				t.Errorf("%s: exists %v", address, !want)
+			}
+		}
+		time.Sleep(30 * 24 * time.Hour)
+		synctest.Wait()
+		if exists(c, "durable") || !exists(c, "dead") {
+			t.Error("after 30 days: the durable queue is there, or the dead letters are not")
+		}
+		dead := receiver(t, b, "dead", bus.ReceiverOptions{})
+		for _, body := range []string{"left", "left", "durable"} {
+			d := expect(t, dead, body)
+			if d.Message.Annotations[container.AnnotationReason] != "abandoned" {
+				t.Errorf("%v", d.Message.Annotations)
+			}
+			if err := d.Accept(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s := c.Statistics(); s.Totals.Abandoned != 3 || s.Totals.DeadLettered != 3 || s.Messages != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 func TestDynamicNodesLiveWithTheirLink(t *testing.T) {
 	c := make1(t, container.Options{})
 	ann, bob := c.Connect(peer("ann")), c.Connect(peer("bob"))

@@ -15,6 +15,8 @@ const (
 	Rejected Reason = "rejected"       // its receiver said that it is wrong
 	Failed   Reason = "delivery-limit" // its deliveries failed too often
 	Dropped  Reason = "dropped"        // the queue was full and made room
+	// Abandoned: nobody had been attached to the queue for long, so that it ended.
+	Abandoned Reason = "abandoned"
 )
 
 // The message annotations of a dead letter.
@@ -47,18 +49,31 @@ func (q *queue) mourn(x death) {
 	grave, err := c.find(address, &c.internal)
 	c.mu.Unlock()
 	if err == nil {
+		grave.keep(declared) // by the settings that name it: dead letters wait for somebody to look at them
 		d := grave.put(x.letter(q.address), x.entry.payer, true)
 		if d.Condition != nil {
 			err = d.Condition
 		}
 	}
+	q.tally(err == nil)
+}
+
+// tally counts a dead letter. The books of a queue that is gone are with the container.
+func (q *queue) tally(arrived bool) {
+	c := q.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err != nil {
-		q.counters.Lost++
-		return
+	counters := &q.counters
+	if q.gone {
+		counters = &c.retired
 	}
-	q.counters.DeadLettered++
+	if arrived {
+		counters.DeadLettered++
+	} else {
+		counters.Lost++
+	}
 }
 
 // letter is the message as it goes to the dead-letter queue.

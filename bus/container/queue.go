@@ -22,7 +22,7 @@ type queue struct {
 
 	mu        sync.Mutex
 	settings  Settings
-	kept      bool    // it stays when it is idle
+	stays     stay
 	gone      bool    // it ended: nothing goes in
 	ready     entries // by seq
 	waiting   list.List
@@ -32,12 +32,21 @@ type queue struct {
 	bytes     int64
 	seq       uint64
 	soonest   time.Time // when the first message that is ready expires, or before
-	since     time.Time // when it became idle
+	since     time.Time // when something happened while nobody was attached
 	timer     *time.Timer
 	due       time.Time // when the timer fires; zero for never
 	counters  Counters
 	in, out   meter
 }
+
+// stay tells how long a queue outlives its links.
+type stay uint8
+
+const (
+	transient stay = iota // as long as its settings say for one that is empty, or not
+	durable               // an attach asked for it: longer
+	declared              // until somebody deletes it
+)
 
 // death is a message that a queue gives up, with the reason.
 type death struct {
@@ -57,14 +66,14 @@ func newQueue(c *Container, address string, owner *account) *queue {
 func (q *queue) declare(settings Settings) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.settings, q.kept = settings, true
+	q.settings, q.stays = settings, declared
 }
 
 // keep makes the queue outlive its links.
-func (q *queue) keep() {
+func (q *queue) keep(how stay) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.kept = true
+	q.stays = max(q.stays, how)
 }
 
 // attached and detached count links. Container.mu is held, so that no queue vanishes between a look and an attach.
@@ -81,31 +90,40 @@ func (q *queue) detached() {
 	q.rest()
 }
 
-// rest notes since when nobody needs the queue, and sets the timer for its end.
+// rest notes that something happened while nobody is attached, and sets the timer for the queue's end.
 func (q *queue) rest() {
-	if q.links == 0 && q.depth == 0 {
+	if q.links == 0 {
 		q.since = time.Now()
 		q.schedule()
 	}
 }
 
-// idle reports whether the queue may vanish.
-func (q *queue) idle() bool {
+// left reports whether nobody has been attached for so long that the queue ends.
+func (q *queue) left() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.unused() && time.Since(q.since) >= q.settings.Idle
+	due := q.ends()
+	return !due.IsZero() && !time.Now().Before(due)
 }
 
-func (q *queue) unused() bool {
-	return !q.kept && !q.gone && q.links == 0 && q.depth == 0
+// ends is when the queue ends if nothing happens; zero for never. The lock is held.
+func (q *queue) ends() time.Time {
+	switch {
+	case q.gone || q.links > 0 || q.stays == declared:
+		return time.Time{}
+	case q.stays == durable:
+		return q.since.Add(q.settings.DurableIdle)
+	case q.depth > 0:
+		return q.since.Add(q.settings.Abandoned)
+	default:
+		return q.since.Add(q.settings.Idle)
+	}
 }
 
 // schedule sets the timer to what comes first: an expiry, or the end of an idle queue. The lock is held.
 func (q *queue) schedule() {
-	var due time.Time
-	if q.unused() {
-		due = q.since.Add(q.settings.Idle)
-	} else if !q.soonest.IsZero() && !q.gone {
+	due := q.ends()
+	if !q.soonest.IsZero() && !q.gone && (due.IsZero() || q.soonest.Before(due)) {
 		due = q.soonest
 	}
 	if due.IsZero() || !q.due.IsZero() && !q.due.After(due) {
@@ -125,13 +143,14 @@ func (q *queue) fire() {
 	q.mu.Lock()
 	q.due = time.Time{}
 	dead := q.expire(time.Now())
-	vanish := q.unused() && time.Since(q.since) >= q.settings.Idle
-	if !vanish {
+	due := q.ends()
+	over := !due.IsZero() && !time.Now().Before(due)
+	if !over {
 		q.schedule()
 	}
 	q.mu.Unlock()
 	q.bury(dead)
-	if vanish {
+	if over {
 		q.c.vanish(q)
 	}
 }
@@ -243,6 +262,7 @@ func (q *queue) admit(e *entry, corpse bool) (dead []death, why *bus.Condition) 
 			q.schedule()
 		}
 	}
+	q.rest()
 	return dead, nil
 }
 
@@ -313,30 +333,31 @@ func (q *queue) restore(back []*entry) {
 	q.schedule()
 }
 
-// end empties the queue for good and returns its counters. Deliveries that consumers hold can be settled still.
-func (q *queue) end(why *bus.Condition) Counters {
+// end empties the queue for good and returns its counters, and its messages: those that are abandoned are dead, the others
+// are gone. Deliveries that consumers hold can be settled still.
+func (q *queue) end(why *bus.Condition, abandoned bool) (Counters, []death) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.gone = true
 	if q.timer != nil {
 		q.timer.Stop()
 	}
-	var left []*entry
+	var left []death
 	for e := q.ready.first; e != nil; e = q.ready.first {
 		q.ready.remove(e)
+		if abandoned {
+			left = append(left, q.kill(e, Abandoned))
+			continue
+		}
 		q.discharge(e)
-		left = append(left, e)
+		q.counters.Deleted++
+		q.c.refund(e.payer, e.size)
 	}
-	q.counters.Deleted += uint64(len(left))
 	if why == nil {
 		why = &bus.Condition{Name: bus.ResourceDeleted, Description: "the node is gone"}
 	}
 	for c := range q.consumers {
 		c.stop(why)
 	}
-	counters := q.counters
-	q.mu.Unlock()
-	for _, e := range left {
-		q.c.refund(e.payer, e.size)
-	}
-	return counters
+	return q.counters, left
 }

@@ -25,7 +25,10 @@ type Settings struct {
 	MaxDeliveries int           // after so many that failed the message is dead; 10, negative for no limit
 	DeadLetter    string        // the queue that dead messages go to; "" for none: they are gone
 	RequireUser   Require       // a message without user-id is refused; Optional. A foreign one always is
-	Idle          time.Duration // an empty queue without links vanishes after this time; one minute
+	// A queue that was not declared, and to which nobody is attached, ends when nothing has happened for this time:
+	Idle        time.Duration // one that is empty; a minute
+	Abandoned   time.Duration // one that is not, whose messages are dead then; an hour
+	DurableIdle time.Duration // one that was made durable, empty or not; 30 days
 }
 
 // Require tells what a message must have.
@@ -38,7 +41,8 @@ const (
 )
 
 var defaults = Settings{
-	MaxMessages: 10_000, MaxBytes: 64 << 20, Full: Refuse, MaxDeliveries: 10, RequireUser: Optional, Idle: time.Minute,
+	MaxMessages: 10_000, MaxBytes: 64 << 20, Full: Refuse, MaxDeliveries: 10, RequireUser: Optional,
+	Idle: time.Minute, Abandoned: time.Hour, DurableIdle: 30 * 24 * time.Hour,
 }
 
 // over fills the zero fields of s from lower.
@@ -52,6 +56,8 @@ func (s Settings) over(lower Settings) Settings {
 		DeadLetter:    or(s.DeadLetter, lower.DeadLetter),
 		RequireUser:   or(s.RequireUser, lower.RequireUser),
 		Idle:          or(s.Idle, lower.Idle),
+		Abandoned:     or(s.Abandoned, lower.Abandoned),
+		DurableIdle:   or(s.DurableIdle, lower.DurableIdle),
 	}
 }
 
@@ -91,12 +97,12 @@ type Limits struct {
 	Message    int64 // bytes of one message, encoded; 16 MiB
 	PeerLinks  int   // links of one peer; 1,000
 	PeerQueues int   // queues that exist because of one peer, dynamic ones included; 1,000
-	PeerBytes  int64 // what messages take that a peer has sent, or that wait in its dynamic nodes; 128 MiB
+	PeerBytes  int64 // what messages take that a peer has sent, or that wait in its dynamic nodes; 64 MiB
 }
 
 func (l Limits) filled() Limits {
 	return Limits{
 		Queues: or(l.Queues, 100_000), Bytes: or(l.Bytes, 512<<20), Message: or(l.Message, 16<<20),
-		PeerLinks: or(l.PeerLinks, 1000), PeerQueues: or(l.PeerQueues, 1000), PeerBytes: or(l.PeerBytes, 128<<20),
+		PeerLinks: or(l.PeerLinks, 1000), PeerQueues: or(l.PeerQueues, 1000), PeerBytes: or(l.PeerBytes, 64<<20),
 	}
 }

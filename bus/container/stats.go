@@ -19,8 +19,9 @@ type Counters struct {
 	Dropped      uint64 // to make room
 	Expired      uint64
 	Failed       uint64 // after too many deliveries
+	Abandoned    uint64 // when their queue ended because nobody was attached for long
 	Deleted      uint64 // with their queue
-	DeadLettered uint64 // those of Rejected, Dropped, Expired and Failed that are in a dead-letter queue
+	DeadLettered uint64 // those of Rejected, Dropped, Expired, Failed and Abandoned that are in a dead-letter queue
 	Lost         uint64 // those that it did not take
 }
 
@@ -34,6 +35,7 @@ func (c *Counters) add(d Counters) {
 	c.Dropped += d.Dropped
 	c.Expired += d.Expired
 	c.Failed += d.Failed
+	c.Abandoned += d.Abandoned
 	c.Deleted += d.Deleted
 	c.DeadLettered += d.DeadLettered
 	c.Lost += d.Lost
@@ -47,6 +49,8 @@ func (c *Counters) count(reason Reason) {
 		c.Rejected++
 	case Failed:
 		c.Failed++
+	case Abandoned:
+		c.Abandoned++
 	case Dropped:
 		c.Dropped++
 	}
@@ -66,7 +70,7 @@ type Statistics struct {
 type QueueStatistics struct {
 	Address   string
 	Dynamic   bool
-	Kept      bool // it stays when it is idle
+	Kept      bool // it was declared, or made durable
 	Depth     int  // messages in it
 	Unsettled int  // those of them that receivers hold
 	Bytes     int64
@@ -119,7 +123,7 @@ func (q *queue) statistics() QueueStatistics {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return QueueStatistics{
-		Address: q.address, Dynamic: q.dynamic, Kept: q.kept,
+		Address: q.address, Dynamic: q.dynamic, Kept: q.stays != transient,
 		Depth: q.depth, Unsettled: q.depth - q.ready.length, Bytes: q.bytes,
 		Consumers: len(q.consumers), Producers: q.links - len(q.consumers),
 		InRate: q.in.rate(now), OutRate: q.out.rate(now), Counters: q.counters,
