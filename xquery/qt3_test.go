@@ -56,6 +56,7 @@ func TestQT3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(300)) // memory for time: the cases share two processors
 	verdicts := runQT3(suite, only, known)
 	var tally qt3Tally
 	for _, v := range verdicts {
