@@ -23,7 +23,8 @@ import (
 )
 
 // hostile are peers that nobody wants, each for as long as it is let. They come from 127.0.0.1. Those that flood are in
-// loud: attackers and server share a processor here.
+// loud: attackers and server share a processor here. So are those that guess passwords, as they keep all others of their
+// address out.
 var hostile = map[string]func(ctx context.Context, conn net.Conn){
 	"says nothing": func(ctx context.Context, _ net.Conn) { <-ctx.Done() },
 	"drips its header": func(ctx context.Context, conn net.Conn) {
@@ -39,11 +40,6 @@ var hostile = map[string]func(ctx context.Context, conn net.Conn){
 		_, _ = rand.Read(garbage)
 		_, _ = conn.Write(garbage)
 	},
-	"guesses passwords": func(_ context.Context, conn net.Conn) {
-		b := wire.AppendFrame(saslHeader[:8:8], wire.FrameSASL, 0, &wire.Init{Mechanism: "PLAIN", Response: []byte("\x00mallory\x00x")})
-		_, _ = conn.Write(b)
-		_, _ = conn.Read(make([]byte, 100))
-	},
 	"claims large frames": func(_ context.Context, conn net.Conn) {
 		_, _ = conn.Write(append(opening[:len(opening):len(opening)], 0x7f, 0xff, 0xff, 0xff, 2, 0, 0, 0))
 		_, _ = conn.Read(make([]byte, 100))
@@ -56,6 +52,11 @@ var hostile = map[string]func(ctx context.Context, conn net.Conn){
 }
 
 var loud = map[string]func(ctx context.Context, conn net.Conn){
+	"guesses passwords": func(_ context.Context, conn net.Conn) {
+		b := wire.AppendFrame(saslHeader[:8:8], wire.FrameSASL, 0, &wire.Init{Mechanism: "PLAIN", Response: []byte("\x00mallory\x00x")})
+		_, _ = conn.Write(b)
+		_, _ = conn.Read(make([]byte, 100))
+	},
 	"never reads": func(ctx context.Context, conn net.Conn) {
 		_ = conn.(*net.TCPConn).SetReadBuffer(4096)
 		_, _ = conn.Write(opening)
