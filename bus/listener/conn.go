@@ -121,8 +121,15 @@ func (c *conn) report(err error) {
 		c.log.Debug("connection ended", "user", c.peer.User.ID, "error", err)
 		return
 	}
-	c.l.counters.refused[f.reason].Add(1)
-	c.log.Info("connection cut off", "user", c.peer.User.ID, "reason", f.reason.String(), "error", err)
+	c.cutOff(f.reason, err)
+}
+
+// cutOff counts why a connection is cut off, and logs it, unless there is too much of that.
+func (c *conn) cutOff(reason Reason, err error) {
+	c.l.counters.refused[reason].Add(1)
+	if suppressed, ok := c.l.logs.take(time.Now()); ok {
+		c.log.Info("connection cut off", "user", c.peer.User.ID, "reason", reason.String(), "error", err, "suppressed", suppressed)
+	}
 }
 
 // silent is what it means that nothing came in time.
@@ -200,7 +207,7 @@ func (c *conn) handle(channel uint16, p wire.Performative, payload []byte) error
 		return c.opening(p)
 	case *wire.Close:
 		if p.Error != nil {
-			c.log.Info("the peer closed the connection", "error", p.Error)
+			c.log.Debug("the peer closed the connection", "error", p.Error)
 		}
 		c.sendClose(nil)
 		return errClosed
@@ -266,12 +273,15 @@ func (c *conn) opening(p *wire.Open) error {
 	return nil
 }
 
-// sendClose appends the close frame, once.
+// sendClose appends the close frame, once. It is the last of all frames: links end before it.
 func (c *conn) sendClose(condition *bus.Condition) {
 	if c.closeSent || c.dead {
 		return
 	}
 	c.closeSent = true
+	for _, s := range c.sessions {
+		s.endLinks(false)
+	}
 	if !c.answered {
 		// An open has to come first.
 		c.writer.append(0, &wire.Open{ContainerID: c.l.o.Container, MaxFrameSize: c.l.o.Limits.FrameSize})
@@ -291,9 +301,6 @@ func (c *conn) force(condition *bus.Condition) {
 	}
 	c.sendClose(condition)
 	c.in.stop(time.Now().Add(c.l.o.Limits.Close))
-	for _, s := range c.sessions {
-		s.endLinks(false)
-	}
 }
 
 // finish writes what is left, and then waits shortly for the peer to close: bytes that come on a closed socket would make
@@ -371,6 +378,29 @@ func (c *conn) describe() (Connection, bool) {
 		}
 	}
 	return d, true
+}
+
+// logLimit bounds what strangers can write into the log: logRate entries a second.
+type logLimit struct {
+	mu         sync.Mutex
+	bucket     bucket
+	suppressed int
+}
+
+const logRate = 10
+
+// take tells whether to log, and how much was not logged since the last time.
+func (l *logLimit) take(now time.Time) (suppressed int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bucket.rate = logRate
+	if l.bucket.take(now) > 0 {
+		l.bucket.tokens++
+		l.suppressed++
+		return 0, false
+	}
+	suppressed, l.suppressed = l.suppressed, 0
+	return suppressed, true
 }
 
 // bucket is a token bucket: rate a second, twice as many at once.

@@ -149,7 +149,7 @@ func (s *session) detach(p *wire.Detach) {
 		return
 	}
 	if p.Error != nil {
-		s.c.log.Info("the peer detached a link", "link", k.base().key.name, "error", p.Error)
+		s.c.log.Debug("the peer detached a link", "link", k.base().key.name, "error", p.Error)
 	}
 	b := k.base()
 	if !b.attached {

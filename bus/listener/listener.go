@@ -22,6 +22,7 @@ type Listener struct {
 	logins   chan struct{}
 	throttle throttle
 	counters counters
+	logs     logLimit
 
 	mu        sync.Mutex
 	closed    bool

@@ -621,6 +621,37 @@ func TestForcedClose(t *testing.T) {
 	eventually(t, "it is gone", func() bool { return s.Stats().Connections == 0 })
 }
 
+// Nothing comes after a close, however much there is to be sent.
+func TestNothingAfterClose(t *testing.T) {
+	s := serve(t, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		for ctx.Err() == nil {
+			s.broker.queue("a").put(&bus.Message{Body: []byte("x")})
+		}
+	}()
+	r := s.raw(t)
+	r.receiver(0, "a")
+	r.credit(0, 0, 900, false)
+	expect[*wire.Transfer](r)
+	r.send(0, &wire.Close{})
+	closed := false
+	for {
+		p, _, err := r.frame()
+		if err != nil {
+			break
+		}
+		if closed {
+			t.Fatalf("%#v came after the close", p)
+		}
+		_, closed = p.(*wire.Close)
+	}
+	if !closed {
+		t.Error("the close was not answered")
+	}
+}
+
 // An error whose words do not fit into a frame of the peer is told without them.
 func TestLongDescription(t *testing.T) {
 	s := serve(t, nil)

@@ -139,7 +139,7 @@ func (s *session) handle(p wire.Performative, payload []byte) error {
 
 func (s *session) peerEnds(p *wire.End) {
 	if p.Error != nil {
-		s.c.log.Info("the peer ended a session", "error", p.Error)
+		s.c.log.Debug("the peer ended a session", "error", p.Error)
 	}
 	s.endLinks(false)
 	if !s.ended {

@@ -39,6 +39,23 @@ func TestThrottleForgets(t *testing.T) {
 	}
 }
 
+func TestLogLimit(t *testing.T) {
+	var l logLimit
+	now := time.Now()
+	logged := 0
+	for range 1000 {
+		if _, ok := l.take(now); ok {
+			logged++
+		}
+	}
+	if logged != 2*logRate {
+		t.Errorf("%d of 1000 were logged at once", logged)
+	}
+	if suppressed, ok := l.take(now.Add(time.Second)); !ok || suppressed != 1000-logged {
+		t.Errorf("%d were suppressed, %v", suppressed, ok)
+	}
+}
+
 // However many guess, what is remembered of them is bounded.
 func TestThrottleIsBounded(t *testing.T) {
 	var th throttle

@@ -160,8 +160,7 @@ func (w *output) write(b []byte) bool {
 // failed ends the connection: the reader sees the socket closed, links are told.
 func (w *output) failed(err error) {
 	if isTimeout(err) {
-		w.c.l.counters.refused[Slow].Add(1)
-		w.c.log.Info("connection cut off", "user", w.c.peer.User.ID, "reason", Slow.String(), "error", err)
+		w.c.cutOff(Slow, err)
 	}
 	w.c.mu.Lock()
 	w.c.dead = true
