@@ -7,7 +7,7 @@ func (p *Open) Append(b []byte) []byte {
 	c := openComposite(b, idOpen)
 	c.text(p.ContainerID)
 	c.some(p.Hostname)
-	c.uintOr(p.MaxFrameSize, 0)
+	c.uintOr(p.MaxFrameSize, math.MaxUint32)
 	c.ushort(p.ChannelMax)
 	c.uintOr(p.IdleTimeout, 0)
 	c.null() // outgoing-locales: en-US, which needs no saying

@@ -14,7 +14,7 @@ type (
 	// Open is the first frame of a connection.
 	Open struct {
 		ContainerID, Hostname string
-		MaxFrameSize          uint32 // 0 is sent as missing; missing is 4294967295
+		MaxFrameSize          uint32
 		ChannelMax            uint16
 		IdleTimeout           uint32 // milliseconds; 0 for none
 		Offered, Desired      []bus.Symbol

@@ -201,7 +201,7 @@ func performatives() []wire.Performative {
 	rejected := wire.OutcomeState(bus.Disposition{Outcome: bus.Rejected, Condition: condition})
 	return []wire.Performative{
 		&wire.Open{ContainerID: "c", Hostname: "h", MaxFrameSize: 1000, ChannelMax: 7, IdleTimeout: 5, Offered: symbols, Desired: symbols, Properties: properties},
-		&wire.Open{MaxFrameSize: math.MaxUint32, ChannelMax: 65535},
+		&wire.Open{MaxFrameSize: math.MaxUint32, ChannelMax: 65535}, &wire.Open{},
 		&wire.Begin{RemoteChannel: wire.Some(3), NextOutgoingID: 1, IncomingWindow: 2, OutgoingWindow: 3, HandleMax: 4, Offered: symbols, Desired: symbols, Properties: properties},
 		&wire.Begin{HandleMax: math.MaxUint32},
 		&wire.Attach{Name: "n", Handle: 1, Receiver: true, SenderSettleMode: 1, ReceiverSettleMode: 1, Source: source, Target: target,
