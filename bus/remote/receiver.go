@@ -85,7 +85,9 @@ func (r *receiver) attachTo(ctx context.Context, conn *connection, session *amqp
 func (r *receiver) wishes(d Dialect) *amqp.ReceiverOptions {
 	o := &amqp.ReceiverOptions{
 		Credit: int32(r.options.Credit), DynamicAddress: r.options.Dynamic, Name: r.options.Name, //nolint:gosec // bounded in Receiver
-		MaxMessageSize: r.client.options.MaxMessageSize,
+	}
+	if d != RabbitMQ3 { // which does not know the limit, and never answers when go-amqp ends the link because of it
+		o.MaxMessageSize = r.client.options.MaxMessageSize
 	}
 	if r.options.Manual || d == RabbitMQ3 {
 		o.Credit = -1
@@ -135,6 +137,9 @@ func (r *receiver) Receive(ctx context.Context) (*bus.Delivery, error) {
 		}
 		m, err := r.next(ctx, a)
 		switch {
+		case err == nil && r.tooLarge(a, m):
+			r.refuse(ctx, a, m)
+			continue
 		case err == nil:
 			return r.delivery(a, m), nil
 		case ctx.Err() != nil:
@@ -158,6 +163,31 @@ func (r *receiver) next(ctx context.Context, a *living[*amqp.Receiver]) (*amqp.M
 	defer cancel()
 	defer context.AfterFunc(r.life, cancel)()
 	return a.link.Receive(waiting, nil)
+}
+
+// tooLarge reports whether a message is larger than this client takes, where the broker was not told so.
+func (r *receiver) tooLarge(a *living[*amqp.Receiver], m *amqp.Message) bool {
+	if a.conn.dialect != RabbitMQ3 {
+		return false
+	}
+	size := 0
+	for _, section := range m.Data {
+		size += len(section)
+	}
+	switch body := m.Value.(type) {
+	case string:
+		size += len(body)
+	case []byte:
+		size += len(body)
+	}
+	return uint64(size) > r.client.options.MaxMessageSize
+}
+
+// refuse rejects a message that is too large.
+func (r *receiver) refuse(ctx context.Context, a *living[*amqp.Receiver], m *amqp.Message) {
+	r.client.log.Warn("a message of the bus is too large and was rejected", "address", r.Address())
+	why := &bus.Condition{Name: bus.MessageTooLarge, Description: "the message is larger than its receiver takes"}
+	_ = r.delivery(a, m).Reject(ctx, why) // else it comes again, and is rejected then
 }
 
 // wasRenewed reports once that the dynamic node is another.

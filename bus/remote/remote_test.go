@@ -281,6 +281,62 @@ func TestCloseHasADeadline(t *testing.T) {
 	}
 }
 
+// A line on which nothing comes any more is a lost one, although nobody has closed it.
+func TestASilentLineIsNoticed(t *testing.T) {
+	nodes, address := plain(t)
+	c := connect(t, address, remote.Options{User: "ann", Password: "ann", IdleTimeout: 300 * time.Millisecond})
+	closeAtEnd(t, c)
+	s, err := c.Sender(within(t), "q", bus.SenderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		c.proxy.OnReply(func([]byte) testservers.Verdict { return testservers.Drop })
+		err = s.Send(within(t), &bus.Message{}) // it is taken, and nobody tells
+		if !clacks.IsKind(err, clacks.InDoubt) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		c.proxy.OnReply(nil)
+		if err := s.Send(within(t), &bus.Message{}); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := taken(nodes, "q"); n != 4 {
+		t.Errorf("%d messages were taken", n)
+	}
+}
+
+// A message that is larger than a receiver takes must not be in the way of those behind it.
+func tooLarge(t *testing.T, server *testservers.RabbitServer) {
+	c := connect(t, server.Addr, remote.Options{User: server.User, Password: server.Password, MaxMessageSize: 1000})
+	closeAtEnd(t, c)
+	address := "too.large"
+	r, err := c.Receiver(within(t), address, bus.ReceiverOptions{Credit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Sender(within(t), address, bus.SenderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range [][]byte{make([]byte, 1001), []byte("fits")} {
+		for _, text := range []bool{true, false} {
+			if err := s.Send(within(t), &bus.Message{Body: body, Text: text}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 2 {
+		d, err := r.Receive(within(t))
+		if err != nil || string(d.Message.Body) != "fits" {
+			t.Fatalf("%v %v", d, err)
+		}
+		if err := d.Accept(within(t)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Losses leave nothing behind: no goroutine, no link at the server.
 func TestLossesLeaveNothingBehind(t *testing.T) {
 	nodes, address := plain(t)
@@ -427,9 +483,13 @@ func TestLoginsOverTLS(t *testing.T) {
 	}
 }
 
-func TestLoginsOverTLSAtRabbitMQ(t *testing.T) {
+// What the conformance suite does not try at RabbitMQ; one server is enough for it.
+func TestRabbitMQ(t *testing.T) {
 	server := testservers.RabbitMQ(t, testservers.WithRabbitTLS())
-	logins(t, server.AMQPS, identity(t, server.TLS), server.User, server.Password)
+	t.Run("logins over TLS", func(t *testing.T) {
+		logins(t, server.AMQPS, identity(t, server.TLS), server.User, server.Password)
+	})
+	t.Run("messages that are too large", func(t *testing.T) { tooLarge(t, server) })
 }
 
 // logins tries the mechanisms.
