@@ -52,9 +52,10 @@ type conn struct {
 	dead      bool // nothing is sent any more, links end
 	sessions  map[uint16]*session
 	names     map[linkName]link
-	held      int // bytes of whole messages that no node has taken
-	partial   int // bytes of messages of which more is to come
-	attached  int // bytes that links may take
+	held      int  // bytes of whole messages that no node has taken
+	starved   bool // a session's window waits for memory
+	partial   int  // bytes of messages of which more is to come
+	attached  int  // bytes that links may take
 }
 
 // linkName is what a link is known by on its connection (AMQP 1.0, 2.6.1).
@@ -266,7 +267,7 @@ func (c *conn) opening(p *wire.Open) error {
 	if !c.l.opened(c) {
 		return refuse(bus.ConnectionForced, "the server is shutting down")
 	}
-	_ = c.nc.SetDeadline(time.Time{})
+	_ = c.nc.SetReadDeadline(time.Time{})
 	c.in.idle = limits.Idle
 	c.open = true
 	c.writer.beat()

@@ -212,13 +212,13 @@ func (k *inLink) take(m *incoming) {
 	if limit := 2 * c.l.o.Limits.Memory; before > limit && c.held <= limit {
 		c.writer.room.Broadcast()
 	}
+	defer c.freed()
 	if k.gone() {
 		return
 	}
 	if !m.settled && !k.detached {
 		c.writer.append(k.s.channel, &wire.Disposition{
-			Receiver: true, First: m.id, Settled: k.settle,
-			State: wire.OutcomeState(outcome),
+			Receiver: true, First: m.id, Settled: k.settle, State: wire.OutcomeState(outcome),
 		})
 	}
 	k.renew()

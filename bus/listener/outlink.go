@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"maps"
+	"math"
 	"time"
 
 	"clacks/bus"
@@ -217,7 +218,8 @@ func (k *outLink) tell(drain bool) {
 func (k *outLink) flow(p *wire.Flow) *bus.Condition {
 	if p.LinkCredit.Set {
 		// Deliveries that the receiver had not seen when it gave less credit make the difference negative.
-		k.credit = uint32(max(int64(int32(p.DeliveryCount.Or(0)-k.count))+int64(p.LinkCredit.V), 0))
+		credit := int64(int32(p.DeliveryCount.Or(0)-k.count)) + int64(p.LinkCredit.V)
+		k.credit = uint32(min(max(credit, 0), math.MaxUint32))
 	}
 	if p.Drain {
 		k.drain = true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -248,6 +249,40 @@ func TestWindow(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f, ok := p.(*wire.Flow); ok && f.IncomingWindow > 0 {
+			return
+		}
+	}
+}
+
+// A session whose window closed because of what another holds goes on when that has been taken.
+func TestWindowOfAnotherSession(t *testing.T) {
+	nodes := &slow{newBroker(), make(chan struct{})}
+	s := serve(t, func(o *listener.Options) { o.Nodes, o.Limits.Memory = nodes, 128<<10 })
+	r := s.raw(t)
+	r.sender(0, "a")
+	for id := range uint32(2) {
+		r.send(0, &wire.Transfer{DeliveryID: wire.Some(id), Tag: []byte{1}}, payload(t, &bus.Message{Body: make([]byte, 60_000)})...)
+	}
+	r.send(1, &wire.Begin{IncomingWindow: 10})
+	if b := expect[*wire.Begin](r); b.IncomingWindow != 0 {
+		t.Fatalf("%+v", b)
+	}
+	close(nodes.let)
+	head := make([]byte, wire.HeaderSize)
+	for {
+		if _, err := io.ReadFull(r.conn, head); err != nil {
+			t.Fatal(err)
+		}
+		h, err := wire.ParseHeader(head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := make([]byte, h.Size-wire.HeaderSize)
+		if _, err := io.ReadFull(r.conn, body); err != nil {
+			t.Fatal(err)
+		}
+		p, _, err := r.parser.Parse(h.Type, body)
+		if f, ok := p.(*wire.Flow); err == nil && ok && h.Channel == 1 && f.IncomingWindow > 0 {
 			return
 		}
 	}

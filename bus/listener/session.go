@@ -59,6 +59,7 @@ func (c *conn) begin(channel uint16, p *wire.Begin) error {
 		nextIncoming: p.NextOutgoingID, peerWindow: p.IncomingWindow,
 	}
 	s.window = s.allowed()
+	c.starved = c.starved || s.starves()
 	c.sessions[channel] = s
 	c.l.counters.sessions.Add(1)
 	c.writer.append(channel, &wire.Begin{
@@ -171,15 +172,38 @@ func (s *session) transfer(p *wire.Transfer, payload []byte) {
 	s.renew()
 }
 
+// starves tells whether the window is half used and there is no memory to open it.
+func (s *session) starves() bool {
+	full, allowed := s.fullWindow(), s.allowed()
+	return !s.ended && s.window <= full/2 && (allowed <= s.window || allowed < full/4)
+}
+
+// fullWindow is the window when no memory is used.
+func (s *session) fullWindow() uint32 {
+	return uint32(s.c.l.o.Limits.Memory / int(s.c.l.o.Limits.FrameSize))
+}
+
 // renew opens the window again when half of it is used and there is memory for more.
 func (s *session) renew() {
-	allowed := s.allowed()
-	full := uint32(s.c.l.o.Limits.Memory / int(s.c.l.o.Limits.FrameSize))
-	if s.ended || s.window > full/2 || allowed <= s.window || allowed < full/4 {
+	switch {
+	case s.ended || s.window > s.fullWindow()/2:
+	case s.starves():
+		s.c.starved = true
+	default:
+		s.window = s.allowed()
+		s.sendFlow(wire.Flow{})
+	}
+}
+
+// freed opens the windows that waited for memory, now that there is more of it.
+func (c *conn) freed() {
+	if !c.starved || c.closeSent || c.dead {
 		return
 	}
-	s.window = allowed
-	s.sendFlow(wire.Flow{})
+	c.starved = false
+	for _, s := range c.sessions {
+		s.renew()
+	}
 }
 
 // sendFlow sends a flow with the session's state.
