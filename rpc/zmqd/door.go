@@ -33,7 +33,7 @@ type link struct {
 	*screen
 	peer *zmq4.Conn // of the library, once the handshake is done
 	log  *slog.Logger
-	told atomic.Bool // something of it was logged already: a stranger must not fill the log
+	told atomic.Bool // something of it was logged already
 }
 
 func (d *door) address() net.Addr {
@@ -111,6 +111,8 @@ func (d *door) welcome(ctx context.Context, l *link) {
 		_ = l.Close()
 		d.leave(l)
 	}()
+	p := pace{rate: d.gateway.limits.Rate}
+	l.turn = func() error { return p.wait(ctx, time.Now()) }
 	err := l.SetDeadline(l.pending)
 	if err == nil {
 		l.peer, err = zmq4.Open(l.screen, null.Security(), d.kind, nil, true, nil)
@@ -168,8 +170,12 @@ func (d *door) closeAll() {
 	}
 }
 
-// receive is the next message of a peer; an error when there is none any more.
+// receive is the next message of a peer, when it is its turn: who is too fast is read more slowly. An error when there is
+// none any more.
 func (l *link) receive() ([][]byte, error) {
+	if err := l.turn(); err != nil {
+		return nil, err
+	}
 	m, err := l.peer.RecvMsg()
 	if err != nil {
 		return nil, err
@@ -177,17 +183,20 @@ func (l *link) receive() ([][]byte, error) {
 	return m.Frames, nil
 }
 
-// tell logs what a peer did wrong, the first time.
-func (l *link) tell(format string, args ...any) {
-	if !l.told.Swap(true) {
-		l.log.Warn("zmq: " + fmt.Sprintf(format, args...))
+// tell logs what a peer did wrong: the first thing of a connection, and of all connections one a second. A stranger must not
+// fill the log.
+func (g *Gateway) tell(l *link, format string, args ...any) {
+	now := time.Now().Unix()
+	if l.told.Swap(true) || g.told.Swap(now) == now {
+		return
 	}
+	l.log.Warn("zmq: " + fmt.Sprintf(format, args...))
 }
 
 // ended counts and tells of a connection that did not end by itself, but for what the peer did or did not do.
 func (g *Gateway) ended(l *link, err error) {
 	if errors.Is(err, errFrame) || errors.Is(err, os.ErrDeadlineExceeded) {
 		g.cut.Add(1)
-		l.tell("a connection was cut off: %v", err)
+		g.tell(l, "a connection was cut off: %v", err)
 	}
 }

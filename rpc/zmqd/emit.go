@@ -8,9 +8,8 @@ import (
 	"clacks/events"
 )
 
-// serveEmitter takes what one connection pushes, one message after the other. Who is too fast is read more slowly.
+// serveEmitter takes what one connection pushes, one message after the other.
 func (g *Gateway) serveEmitter(ctx context.Context, l *link) {
-	p := pace{rate: g.limits.Rate}
 	for {
 		frames, err := l.receive()
 		if err != nil {
@@ -20,13 +19,10 @@ func (g *Gateway) serveEmitter(ctx context.Context, l *link) {
 		g.pushed.Add(1)
 		if len(frames) != 1 {
 			g.wrong.Add(1)
-			l.tell("a message of %d frames was dropped, it has to be one: name, NUL, payload", len(frames))
+			g.tell(l, "a message of %d frames was dropped, it has to be one: name, NUL, payload", len(frames))
 			continue
 		}
 		g.take(ctx, l, frames[0])
-		if p.wait(ctx, time.Now()) != nil {
-			return
-		}
 	}
 }
 
@@ -35,7 +31,7 @@ func (g *Gateway) take(ctx context.Context, l *link, m []byte) {
 	name, payload, reason := parse(m)
 	if reason != "" {
 		g.wrong.Add(1)
-		l.tell("a message was dropped: %s", reason)
+		g.tell(l, "a message was dropped: %s", reason)
 		return
 	}
 	if g.belongsIntoLog(name, payload) {
@@ -45,10 +41,10 @@ func (g *Gateway) take(ctx context.Context, l *link, m []byte) {
 			g.logged.Add(1)
 			return // subscribers get it from the log
 		case clacks.IsKind(err, clacks.InDoubt):
-			l.tell("whether an event of the type %s entered the log is not known; if so, it comes from there: %v", name, err)
+			g.tell(l, "whether an event of the type %s entered the log is not known; if so, it comes from there: %v", name, err)
 			return
 		}
-		l.tell("an event of the type %s did not enter the log and is only passed on: %v", name, err)
+		g.tell(l, "an event of the type %s did not enter the log and is only passed on: %v", name, err)
 	}
 	g.publisher.publish(m)
 }

@@ -50,6 +50,8 @@ type screen struct {
 	writing sync.Mutex // held for a whole message
 	kept    []byte     // written, and not sent yet
 	write   time.Duration
+
+	turn func() error // waits for the turn of what is read next
 }
 
 // newScreen is a screen for a connection to one of our sockets.
@@ -145,10 +147,13 @@ func (s *screen) command(head []byte, size uint64) error {
 	case !s.ready:
 		s.ready = true
 		s.header = append(head, body...)
+		return nil
 	case name == "PING":
-		return s.pong(rest)
+		if err := s.pong(rest); err != nil {
+			return err
+		}
 	}
-	return nil
+	return s.turn()
 }
 
 // cutShort cuts off what its first byte is the length of; "" where that is too long.

@@ -130,6 +130,7 @@ type Gateway struct {
 	publisher *publisher
 
 	pushed, logged, wrong, refused, cut atomic.Int64
+	told                                atomic.Int64 // the second in which something was logged of a peer
 }
 
 // Listen opens the sockets; Run serves them. An address that is wrong, or not a loopback one without Options.Remote, is

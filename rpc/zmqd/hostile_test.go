@@ -112,9 +112,8 @@ func descriptors(t *testing.T) int {
 // TestHostilePeers: a thousand connections at each socket do what they like, while others work.
 func TestHostilePeers(t *testing.T) {
 	const each = 1000
-	l := Limits{Handshake: 2 * time.Second, Frame: 2 * time.Second, Write: 2 * time.Second}
 	goroutines, files := runtime.NumGoroutine(), descriptors(t)
-	g := start(t, Options{Limits: l})
+	g := start(t, Options{Limits: Limits{Handshake: 30 * time.Second}}) // all share one processor here
 	got := listener(t, g, "Work\x00")
 	p := pusher(t, g)
 
@@ -186,6 +185,50 @@ func (g *Gateway) handshakes() int {
 		d.mu.Unlock()
 	}
 	return n
+}
+
+// Who begins something has to end it in time, whatever it is; who only waits may wait.
+func TestDeadlines(t *testing.T) {
+	g := start(t, Options{Limits: Limits{Handshake: 2 * time.Second, Frame: 100 * time.Millisecond}})
+	var open sync.Map
+	defer open.Range(func(conn, _ any) bool { return conn.(net.Conn).Close() == nil })
+	attack(g.EmitAddress(), hello("PUSH"), &open)
+	await(t, "the one that waits", func() bool { return g.Stats().Emitters == 1 })
+	attack(g.EmitAddress(), append(hello("PUSH"), longHeader(0, 300)...), &open)
+	await(t, "the end of the half frame", func() bool { return g.Stats().Cut == 1 })
+	attack(g.EmitAddress(), greetingOf("NULL")[:20], &open)
+	await(t, "the end of the half greeting", func() bool { return g.Stats().Refused == 1 })
+	if s := g.Stats(); s.Emitters != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A flood is read at the pace of one connection, whether it is of messages, of wrong ones or of commands.
+func TestFloods(t *testing.T) {
+	for name, flood := range map[string][]byte{
+		"messages": []byte("\x00\x02A\x00"),
+		"parts":    {flagMore, 1, 'x', 0, 1, 'y'},
+		"PINGs":    command("PING", 0, 0, 'x'),
+		"commands": command("NONSENSE"),
+	} {
+		const n = 100
+		s := newScreen(&canned{in: bytes.NewReader(append(hello("PUSH"), bytes.Repeat(flood, n)...))}, zmq4.Pull, Limits{Message: 4096})
+		turns := 0
+		s.turn = func() error { turns++; return nil }
+		s.pending = time.Now()
+		peer, err := zmq4.Open(s, null.Security(), zmq4.Pull, nil, true, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.pending = time.Time{}
+		l := &link{screen: s, peer: peer}
+		for err == nil {
+			_, err = l.receive()
+		}
+		if turns < n {
+			t.Errorf("%s: %d turns for %d", name, turns, n)
+		}
+	}
 }
 
 // Connections that do not introduce themselves make room for those that do.
@@ -301,6 +344,7 @@ func FuzzConnection(f *testing.F) {
 			kind, most = zmq4.Pub, maxTopic+1
 		}
 		s := newScreen(&canned{in: iotest.HalfReader(bytes.NewReader(sent))}, kind, Limits{Message: 4096})
+		s.turn = func() error { return nil }
 		s.pending = time.Now()
 		conn, err := zmq4.Open(s, null.Security(), kind, nil, true, nil)
 		if err != nil {

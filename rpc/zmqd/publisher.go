@@ -190,7 +190,7 @@ func (g *Gateway) serveSubscriber(ctx context.Context, l *link) {
 		}
 		if len(frames) == 1 && !p.subscribe(s, frames[0]) {
 			g.cut.Add(1)
-			l.tell("a subscriber with more than %d subscriptions was cut off", g.limits.Topics)
+			g.tell(l, "a subscriber with more than %d subscriptions was cut off", g.limits.Topics)
 			return
 		}
 	}
