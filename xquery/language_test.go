@@ -171,6 +171,9 @@ func TestTogether(t *testing.T) {
 			continue // an error is what the query is for
 		}
 		want := outcome(t, q)
+		if want == codeLimit {
+			continue // who takes all that there is learns nothing from company
+		}
 		var done sync.WaitGroup
 		for range 16 {
 			done.Go(func() {
