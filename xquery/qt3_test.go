@@ -20,7 +20,7 @@ import (
 //	go test ./xquery -run TestQT3                                   all cases; fails when the list of failures is not right
 //	go test ./xquery -run TestQT3 -qt3.only='^prod-WhereClause/'     some cases, each failure in full
 //	go test ./xquery -run TestQT3 -count=1 -qt3.update               rewrites the list and docs/xquery-conformance.md
-//	go test ./xquery -run TestQT3 -qt3.log=/tmp/qt3.log              all failures: causes by frequency, then each in full
+//	go test ./xquery -run TestQT3 -qt3.log=qt3.log                   all failures: causes by frequency, then each in full
 //	make qt3                                                        all cases, and rewrites docs/xquery-conformance.md
 //
 // The suite is no part of this project. QT3TESTS names its folder; it is looked for in ../shared/qt3tests beside the
