@@ -283,6 +283,47 @@ func TestBrokerComesLate(t *testing.T) {
 	s.stop()
 }
 
+// The same message twice is one change: the second answer is the first outcome. Another request under its id is refused.
+func TestRepeatedMessage(t *testing.T) {
+	s := mustStart(t, "--data", t.TempDir())
+	raw, err := remote.Dial(t.Context(), remote.Options{URL: s.amqp, User: "admin", Password: testPassword, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = raw.Close(context.WithoutCancel(t.Context())) }()
+	requester, err := bus.NewRequester(t.Context(), raw, "org.clacks.command.core", "org.clacks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(id any, uid string) string {
+		t.Helper()
+		reply, err := requester.Request(t.Context(), &bus.Message{
+			Body: []byte(`{"id":1,"method":"createObject","params":{"type":"User","base":"dc=example,dc=net","attributes":{"uid":"` + uid +
+				`","cn":"` + uid + `","sn":"x","givenName":"x"}}}`),
+			Properties: bus.Properties{UserID: []byte("admin"), MessageID: id}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(reply.Body)
+	}
+	first := send(uint64(7), "ada")
+	if !strings.Contains(first, `"error":null`) {
+		t.Fatal(first)
+	}
+	if again := send(uint64(7), "ada"); again != first {
+		t.Errorf("the second answer is another:\n%s\n%s", first, again)
+	}
+	if got := send(uint64(7), "bob"); !strings.Contains(got, `"kind":"invalid"`) {
+		t.Errorf("another request under the same id: %s", got)
+	}
+	if got := send("7", "ada"); !strings.Contains(got, `"kind":"not-unique"`) {
+		t.Errorf("an id of another type is another id: %s", got)
+	}
+	if got := send("8", "bob"); !strings.Contains(got, `"error":null`) {
+		t.Errorf("another id: %s", got)
+	}
+}
+
 // An open object lives in the agent that every answer names, for all connections of its user.
 func TestOpenObjectsOverAMQP(t *testing.T) {
 	s := mustStart(t, "--data", t.TempDir())

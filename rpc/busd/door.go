@@ -216,9 +216,13 @@ const (
 // consume takes the messages of one address until ctx ends, and attaches again as often as the link ends. The last receiver is left to be
 // closed when what came over it is done: with it goes what was not taken.
 func (d *Door) consume(ctx, commands context.Context, address string, left chan<- bus.Receiver) {
-	credit := uint32(2 * d.options.Limits.Workers)
+	options := bus.ReceiverOptions{
+		Credit: uint32(2 * d.options.Limits.Workers),
+		// What all agents share stays while none of them is there; what is for one goes with it.
+		Durable: address == d.options.Names.Command(bus.Core),
+	}
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
-		receiver, err := d.options.Bus.Receiver(ctx, address, bus.ReceiverOptions{Credit: credit})
+		receiver, err := d.options.Bus.Receiver(ctx, address, options)
 		if err == nil {
 			d.fault(address, nil)
 			pause = firstPause
