@@ -266,9 +266,9 @@ func rawSubscriber(t *testing.T, g *Gateway) net.Conn {
 	return conn
 }
 
-// Who does not read holds up nobody, holds no more than its share, and is cut off.
+// Who does not read holds up nobody, and holds no more than its share.
 func TestDeadSubscriber(t *testing.T) {
-	g := start(t, Options{Limits: Limits{QueueBytes: 8 << 20, Held: 24 << 20, Write: time.Second}})
+	g := start(t, Options{Limits: Limits{QueueBytes: 8 << 20, Held: 24 << 20, Write: time.Hour}})
 	for range 5 {
 		rawSubscriber(t, g)
 	}
@@ -289,7 +289,16 @@ func TestDeadSubscriber(t *testing.T) {
 	if s := g.Stats(); s.Dropped == 0 {
 		t.Errorf("%+v", s)
 	}
-	await(t, "the end of those that do not read", func() bool { return g.Stats().Subscribers == 1 })
+}
+
+// Who takes nothing in time is cut off, and what waited for it is forgotten.
+func TestDeadSubscriberIsCut(t *testing.T) {
+	g := start(t, Options{Limits: Limits{Write: 100 * time.Millisecond}})
+	rawSubscriber(t, g)
+	for range 15 {
+		g.publisher.publish(message("A", make([]byte, 1<<20)))
+	}
+	await(t, "the end of who does not read", func() bool { return g.Stats().Subscribers == 0 })
 	await(t, "that nothing is held", func() bool {
 		g.publisher.mu.Lock()
 		defer g.publisher.mu.Unlock()
