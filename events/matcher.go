@@ -54,7 +54,7 @@ func (m *matcher) add(f *filter) {
 	}
 	m.generation++
 	m.filters++
-	p := placement{generation: m.generation, condition: m.trie.resolve(f.requires)}
+	p := placement{generation: m.generation, condition: m.condition(f)}
 	keys, _, ok := cover(&p.condition)
 	if p.keys = keys; ok {
 		for i := range keys {
@@ -65,6 +65,24 @@ func (m *matcher) add(f *filter) {
 		m.always.add(f)
 	}
 	f.placement = p
+}
+
+// The places that one filter may add, and that all may. They are memory that a client decides on; a filter that wants more
+// is evaluated more often instead.
+const (
+	maxOwnNodes = 512
+	maxNodes    = 1 << 20
+)
+
+// condition is what the filter requires, or nothing when its places would be too many.
+func (m *matcher) condition(f *filter) condition {
+	before := m.trie.nodes
+	c := m.trie.resolve(f.requires)
+	if m.trie.nodes-before > maxOwnNodes || m.trie.nodes > maxNodes && m.trie.nodes > before {
+		m.trie.release(&c)
+		return condition{}
+	}
+	return c
 }
 
 // remove forgets a filter.

@@ -207,8 +207,8 @@ func checkEmpty(t *testing.T, m *matcher) {
 			t.Errorf("%s: something is left: %+v", name, n)
 		}
 	}
-	if m.filters != 0 || m.always.len() != 0 || len(m.trie.variables) != 0 {
-		t.Errorf("%d filters, %d always, variables %v", m.filters, m.always.len(), m.trie.variables)
+	if m.filters != 0 || m.always.len() != 0 || len(m.trie.variables) != 0 || m.trie.nodes != 0 {
+		t.Errorf("%d filters, %d always, %d places, variables %v", m.filters, m.always.len(), m.trie.nodes, m.trie.variables)
 	}
 }
 
@@ -273,6 +273,30 @@ func TestMatcherPrefersTheRare(t *testing.T) {
 	if n := changed.elements["ObjectType"].texts["User"].len() + changed.elements["ChangeType"].texts["update"].len(); n > 5 {
 		t.Errorf("%d of %d queries are looked up by what they share", n, queries)
 	}
+}
+
+// A query with places without number is a candidate always, and leaves nothing behind.
+func TestMatcherBoundsPlaces(t *testing.T) {
+	var query strings.Builder
+	query.WriteString("Event/Ping/A = 'x'")
+	for i := range 2 * maxOwnNodes {
+		fmt.Fprintf(&query, " or Event/Ping/A%d = 'x'", i)
+	}
+	f, err := compileFilter(query.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMatcher()
+	m.add(f)
+	if !f.placement.always || m.trie.nodes != 0 {
+		t.Errorf("always %v, %d places", f.placement.always, m.trie.nodes)
+	}
+	found := m.candidates(&Event{Type: "Ping"}, nil)
+	if !found.has(f) {
+		t.Error("the filter is left out")
+	}
+	m.remove(f)
+	checkEmpty(t, m)
 }
 
 // FuzzMatcher: of any query that compiles, the matcher names all events that it matches.

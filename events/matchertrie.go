@@ -10,6 +10,7 @@ import (
 type trie struct {
 	root, deep *node // of the document; of each node in it
 	variables  map[string]*node
+	nodes      int
 }
 
 // node is one place, and what is to be found there.
@@ -74,17 +75,18 @@ func (t *trie) node(p xquery.Place) *node {
 		n = t.deep
 	}
 	for _, s := range p.Steps {
-		n = n.child(s)
+		n = t.child(n, s)
 	}
 	return n
 }
 
 // child is the node behind a step, which is made when there is none.
-func (n *node) child(s xquery.PlaceStep) *node {
+func (t *trie) child(n *node, s xquery.PlaceStep) *node {
 	known := n.behind(s)
 	if known != nil {
 		return known
 	}
+	t.nodes++
 	made := &node{parent: n, step: s, deep: n.deep}
 	n.users++
 	switch s.Kind {
@@ -128,6 +130,9 @@ func (t *trie) release(c *condition) {
 	for n := c.node; n != nil; n = n.parent {
 		if n.users--; n.users > 0 {
 			return
+		}
+		if n.parent != nil {
+			t.nodes--
 		}
 		switch {
 		case n.variable != "":

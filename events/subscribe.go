@@ -253,7 +253,7 @@ func (s *Subscriber) Next(ctx context.Context) (*Event, error) {
 	}
 }
 
-// Ready is the next event if it is there, or nil.
+// Ready is the next event if it is there, or nil; that, too, while the log cannot be read.
 func (s *Subscriber) Ready(ctx context.Context) (*Event, error) {
 	for {
 		e, err := s.ahead(ctx)
@@ -320,7 +320,7 @@ func (s *Subscriber) take(ctx context.Context, wait bool) error {
 	}
 	switch {
 	case at.behind:
-		return s.replay(ctx)
+		return s.replay(ctx, wait)
 	case !at.waiting:
 		s.next.batch = at.batch
 		return nil
@@ -335,9 +335,12 @@ func (s *Subscriber) take(ctx context.Context, wait bool) error {
 	}
 }
 
-// replay takes one page of the log.
-func (s *Subscriber) replay(ctx context.Context) error {
-	page, done, err := s.readPage(ctx)
+// replay takes one page of the log. Without wait, none while the log cannot be read.
+func (s *Subscriber) replay(ctx context.Context, wait bool) error {
+	page, done, err := s.readPage(ctx, wait)
+	if page == nil && !wait && clacks.IsKind(err, clacks.Unavailable) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -353,9 +356,9 @@ func (s *Subscriber) replay(ctx context.Context) error {
 	return nil
 }
 
-// readPage reads the events behind the cursor, and waits while the database cannot be reached. The caller calls done when
-// he needs them no more.
-func (s *Subscriber) readPage(ctx context.Context) (page []Event, done func(), err error) {
+// readPage reads the events behind the cursor, and with wait waits while the database cannot be reached. The caller calls
+// done when he needs them no more.
+func (s *Subscriber) readPage(ctx context.Context, wait bool) (page []Event, done func(), err error) {
 	for pause := s.log.poll; ; pause = min(2*pause, maxBackoff) {
 		page, done, err := s.log.sharedPage(ctx, s.cursor)
 		if err == nil {
@@ -365,7 +368,7 @@ func (s *Subscriber) readPage(ctx context.Context) (page []Event, done func(), e
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
-		if !clacks.IsKind(err, clacks.Unavailable) {
+		if !wait || !clacks.IsKind(err, clacks.Unavailable) {
 			return nil, nil, err
 		}
 		timer := time.NewTimer(pause)

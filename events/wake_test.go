@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"clacks"
 	"clacks/internal/store"
 )
 
@@ -111,5 +112,44 @@ func TestReadyDoesNotWait(t *testing.T) {
 	cancel()
 	if _, err := s.Next(ended); !errors.Is(err, context.Canceled) || s.Position() != 4 {
 		t.Errorf("%v at %d", err, s.Position())
+	}
+}
+
+// downDB is a database whose events cannot be read for a while.
+type downDB struct {
+	*store.DB
+	down atomic.Bool
+}
+
+func (d *downDB) Query(ctx context.Context, sql string, args []any, row func(scan func(dest ...any) error) error) error {
+	if d.down.Load() && sql == selectSizes {
+		return clacks.E(clacks.Unavailable, "test", "down")
+	}
+	return d.DB.Query(ctx, sql, args, row)
+}
+
+// While the log cannot be read, nothing is there; nothing is lost either.
+func TestReadyWithoutTheLog(t *testing.T) {
+	db := &downDB{DB: openSQLite(t)}
+	schemas := newLog(t, db.DB).Schemas()
+	l, err := open(db, schemas)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, l, db.DB, changes("a", 2))
+	s, err := l.Subscribe(t.Context(), Subscription{User: admin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	db.down.Store(true)
+	if e, err := s.Ready(limited(t)); e != nil || err != nil {
+		t.Fatalf("%v, %v", e, err)
+	}
+	db.down.Store(false)
+	for want := range int64(2) {
+		if e, err := s.Ready(limited(t)); err != nil || e == nil || e.Sequence != want+1 {
+			t.Fatalf("%v, %v", e, err)
+		}
 	}
 }

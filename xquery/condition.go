@@ -134,61 +134,6 @@ func (c *Condition) atom(other *Condition) bool {
 // manyParts is the number of parts up to which it is looked whether one is there already.
 const manyParts = 16
 
-// all is the conjunction of conditions. One that would become too large leaves parts out.
-func all(conditions ...Condition) Condition {
-	joined := Condition{Is: All, size: 1}
-	for _, c := range conditions {
-		parts := []Condition{c}
-		switch c.Is {
-		case Never:
-			return c
-		case Always:
-			continue
-		case All:
-			parts = c.Parts
-		}
-		for i := range parts {
-			joined.join(&parts[i])
-		}
-	}
-	return joined.reduced(Always)
-}
-
-// join adds a part, unless it is there already or would make the whole too large.
-func (c *Condition) join(part *Condition) {
-	if len(c.Parts) < manyParts && slices.ContainsFunc(c.Parts, func(p Condition) bool { return p.atom(part) }) {
-		return
-	}
-	if c.size+part.sizeOf() > maxCondition {
-		return
-	}
-	c.size += part.sizeOf()
-	c.Parts = append(c.Parts, *part)
-}
-
-// anyOf is the disjunction of conditions. One that would become too large claims nothing.
-func anyOf(conditions ...Condition) Condition {
-	joined := Condition{Is: Any, size: 1}
-	for _, c := range conditions {
-		parts := []Condition{c}
-		switch c.Is {
-		case Always:
-			return c
-		case Never:
-			continue
-		case Any:
-			parts = c.Parts
-		}
-		for i := range parts {
-			if joined.size+parts[i].sizeOf() > maxCondition {
-				return Condition{}
-			}
-			joined.join(&parts[i])
-		}
-	}
-	return joined.reduced(Never)
-}
-
 // reduced is the condition, its only part, or what it is without any.
 func (c *Condition) reduced(empty ConditionKind) Condition {
 	switch len(c.Parts) {
@@ -198,4 +143,17 @@ func (c *Condition) reduced(empty ConditionKind) Condition {
 		return c.Parts[0]
 	}
 	return *c
+}
+
+// join adds a part, unless it is there already. false says that it would make the whole too large.
+func (c *Condition) join(part *Condition) bool {
+	if len(c.Parts) < manyParts && slices.ContainsFunc(c.Parts, func(p Condition) bool { return p.atom(part) }) {
+		return true
+	}
+	if c.size+part.sizeOf() > maxCondition {
+		return false
+	}
+	c.size += part.sizeOf()
+	c.Parts = append(c.Parts, *part)
+	return true
 }

@@ -44,6 +44,7 @@ func (q *Query) Requires() Condition {
 const (
 	maxSources = 64
 	maxVisits  = 1 << 14 // expressions looked at: one can be visited for each source of another
+	maxJoined  = 1 << 18 // parts of conditions that are put together
 )
 
 type sourceKind uint8
@@ -76,6 +77,7 @@ type requirer struct {
 	scope  []bound
 	exact  bool // strings are equal when their codepoints are
 	visits int
+	work   int // parts of conditions that were put together
 }
 
 var anything = []source{{}}
@@ -101,29 +103,93 @@ func (r *requirer) union(x, y []source) []source {
 	case len(y) == 0:
 		return x
 	case len(x)+len(y) > maxSources:
-		return []source{{when: anyOf(nonempty(x), nonempty(y))}}
+		return []source{{when: r.anyOf(r.nonempty(x), r.nonempty(y))}}
 	}
 	joined := make([]source, 0, len(x)+len(y))
 	return append(append(joined, x...), y...)
 }
 
+// visit counts an expression that is looked at; true says that it was too much already.
+func (r *requirer) visit() bool {
+	r.visits++
+	return r.visits > maxVisits || r.work > maxJoined
+}
+
+// spend counts work; false says that there was too much.
+func (r *requirer) spend(parts int) bool {
+	if r.work <= maxJoined {
+		r.work += 1 + parts
+	}
+	return r.work <= maxJoined
+}
+
+// all is the conjunction of conditions. One that would become too large leaves parts out.
+func (r *requirer) all(conditions ...Condition) Condition {
+	joined := Condition{Is: All, size: 1}
+	for i := range conditions {
+		c := &conditions[i]
+		parts := conditions[i : i+1]
+		switch c.Is {
+		case Never:
+			return *c
+		case Always:
+			continue
+		case All:
+			parts = c.Parts
+		}
+		if !r.spend(len(parts)) {
+			return Condition{}
+		}
+		for j := range parts {
+			joined.join(&parts[j])
+		}
+	}
+	return joined.reduced(Always)
+}
+
+// anyOf is the disjunction of conditions. One that would become too large claims nothing.
+func (r *requirer) anyOf(conditions ...Condition) Condition {
+	joined := Condition{Is: Any, size: 1}
+	for i := range conditions {
+		c := &conditions[i]
+		parts := conditions[i : i+1]
+		switch c.Is {
+		case Always:
+			return *c
+		case Never:
+			continue
+		case Any:
+			parts = c.Parts
+		}
+		if !r.spend(len(parts)) {
+			return Condition{}
+		}
+		for j := range parts {
+			if !joined.join(&parts[j]) {
+				return Condition{}
+			}
+		}
+	}
+	return joined.reduced(Never)
+}
+
 // under are the sources with one more condition.
-func under(c Condition, sources []source) []source {
+func (r *requirer) under(c Condition, sources []source) []source {
 	if c.Is == Always {
 		return sources
 	}
 	conditional := make([]source, len(sources))
 	for i, s := range sources {
-		s.when = all(s.when, c)
+		s.when = r.all(s.when, c)
 		conditional[i] = s
 	}
 	return conditional
 }
 
-// present is the condition for an item of this source.
-func (s *source) present() Condition {
+// present is the condition for an item of a source.
+func (r *requirer) present(s *source) Condition {
 	if s.is == sourcePlace {
-		return all(s.when, s.place.exists())
+		return r.all(s.when, s.place.exists())
 	}
 	return s.when
 }
@@ -137,30 +203,30 @@ func (p Place) exists() Condition {
 }
 
 // nonempty is the condition for a value of these sources to have items.
-func nonempty(sources []source) Condition {
+func (r *requirer) nonempty(sources []source) Condition {
 	parts := make([]Condition, len(sources))
 	for i := range sources {
-		parts[i] = sources[i].present()
+		parts[i] = r.present(&sources[i])
 	}
-	return anyOf(parts...)
+	return r.anyOf(parts...)
 }
 
 // truth is the condition for a value of these sources to be true, or to be the position of an item.
-func truth(sources []source) Condition {
+func (r *requirer) truth(sources []source) Condition {
 	parts := make([]Condition, 0, len(sources))
 	for i := range sources {
 		s := &sources[i]
 		if s.is == sourceBoolean && !s.truth || s.is == sourceText && s.text == "" {
 			continue
 		}
-		parts = append(parts, s.present())
+		parts = append(parts, r.present(s))
 	}
-	return anyOf(parts...)
+	return r.anyOf(parts...)
 }
 
 // requires is the condition for an expression to be true.
 func (r *requirer) requires(e expr, focus []source) Condition {
-	if r.visits++; r.visits > maxVisits {
+	if r.visit() {
 		return Condition{}
 	}
 	switch e := e.(type) {
@@ -171,8 +237,8 @@ func (r *requirer) requires(e expr, focus []source) Condition {
 	case *operation:
 		return r.requiresOperation(e, focus)
 	case *conditional:
-		then := all(r.requires(e.test, focus), r.requires(e.then, focus))
-		return anyOf(then, r.requires(e.otherwise, focus))
+		then := r.all(r.requires(e.test, focus), r.requires(e.then, focus))
+		return r.anyOf(then, r.requires(e.otherwise, focus))
 	case *quantified:
 		return r.requiresQuantified(e, focus)
 	case *tryCatch:
@@ -180,16 +246,16 @@ func (r *requirer) requires(e expr, focus []source) Condition {
 		for i := range e.catches {
 			parts = append(parts, r.inCatch(func() Condition { return r.requires(e.catches[i].body, focus) }))
 		}
-		return anyOf(parts...)
+		return r.anyOf(parts...)
 	case *flwor:
 		mark := len(r.scope)
 		defer func() { r.scope = r.scope[:mark] }()
 		before := r.clauses(e.clauses, focus)
-		return all(before, r.requires(e.result, focus))
+		return r.all(before, r.requires(e.result, focus))
 	case *call:
 		return r.requiresCall(e, focus)
 	}
-	return truth(r.sources(e, focus))
+	return r.truth(r.sources(e, focus))
 }
 
 // inCatch runs f where the variables of an error are known.
@@ -210,31 +276,31 @@ func (r *requirer) requiresOperation(o *operation, focus []source) Condition {
 			parts[i] = r.requires(operand, focus)
 		}
 		if o.op == xpath3.TokenAnd {
-			return all(parts...)
+			return r.all(parts...)
 		}
-		return anyOf(parts...)
+		return r.anyOf(parts...)
 	case xpath3.TokenEquals, xpath3.TokenEq:
 		return r.equal(r.sources(o.operands[0], focus), r.sources(o.operands[1], focus))
 	case xpath3.TokenNotEquals, xpath3.TokenLess, xpath3.TokenLessEq, xpath3.TokenGreater, xpath3.TokenGreaterEq,
 		xpath3.TokenNe, xpath3.TokenLt, xpath3.TokenLe, xpath3.TokenGt, xpath3.TokenGe,
 		xpath3.TokenIs, xpath3.TokenNodePre, xpath3.TokenNodeFol:
-		return all(nonempty(r.sources(o.operands[0], focus)), nonempty(r.sources(o.operands[1], focus)))
+		return r.all(r.nonempty(r.sources(o.operands[0], focus)), r.nonempty(r.sources(o.operands[1], focus)))
 	}
-	return truth(r.sources(o, focus))
+	return r.truth(r.sources(o, focus))
 }
 
 // equal is the condition for an item of the one value to equal one of the other.
 func (r *requirer) equal(x, y []source) Condition {
-	if len(x)*len(y) > maxSources*maxSources/4 {
-		return all(nonempty(x), nonempty(y))
+	if !r.spend(len(x) * len(y)) {
+		return Condition{}
 	}
 	parts := make([]Condition, 0, len(x)*len(y))
 	for i := range x {
 		for j := range y {
-			parts = append(parts, all(x[i].when, y[j].when, r.same(&x[i], &y[j])))
+			parts = append(parts, r.all(x[i].when, y[j].when, r.same(&x[i], &y[j])))
 		}
 	}
-	return anyOf(parts...)
+	return r.anyOf(parts...)
 }
 
 // same is the condition for two items to be equal. A pair of types that cannot be compared is an error, not a match.
@@ -250,7 +316,7 @@ func (r *requirer) same(x, y *source) Condition {
 	case x.is == sourcePlace:
 		both := x.place.exists()
 		if y.is == sourcePlace {
-			both = all(both, y.place.exists())
+			both = r.all(both, y.place.exists())
 		}
 		return both
 	case x.is == sourceText && y.is == sourceText && r.exact && x.text != y.text,
@@ -272,10 +338,10 @@ func (r *requirer) requiresQuantified(q *quantified, focus []source) Condition {
 	var c Condition
 	for i := range q.bindings {
 		sources := r.sources(q.bindings[i].expr, focus)
-		c = all(c, nonempty(sources))
+		c = r.all(c, r.nonempty(sources))
 		r.bind(q.bindings[i].variable, sources)
 	}
-	return all(c, r.requires(q.satisfies, focus))
+	return r.all(c, r.requires(q.satisfies, focus))
 }
 
 // clauses binds the variables of a FLWOR's clauses and is the condition for its result to be asked for.
@@ -287,7 +353,7 @@ func (r *requirer) clauses(clauses []clause, focus []source) Condition {
 		case clauseFor:
 			sources := r.sources(cl.expr, focus)
 			if !cl.allowEmpty {
-				c = all(c, nonempty(sources))
+				c = r.all(c, r.nonempty(sources))
 			}
 			r.bind(cl.variable, sources)
 			if cl.position.local != "" {
@@ -296,7 +362,7 @@ func (r *requirer) clauses(clauses []clause, focus []source) Condition {
 		case clauseLet:
 			r.bind(cl.variable, r.sources(cl.expr, focus))
 		case clauseWhere:
-			c = all(c, r.requires(cl.expr, focus))
+			c = r.all(c, r.requires(cl.expr, focus))
 		case clauseGroup:
 			for _, k := range cl.groups {
 				if k.expr != nil {
@@ -306,7 +372,7 @@ func (r *requirer) clauses(clauses []clause, focus []source) Condition {
 		case clauseCount:
 			r.bind(cl.variable, anything)
 		case clauseWindow:
-			c = all(c, nonempty(r.sources(cl.expr, focus)))
+			c = r.all(c, r.nonempty(r.sources(cl.expr, focus)))
 			r.bind(cl.variable, anything)
 			for _, n := range cl.window.names() {
 				if n.local != "" {

@@ -1,6 +1,10 @@
 package xquery
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 func TestRequires(t *testing.T) {
 	for _, test := range []struct{ query, want string }{
@@ -74,5 +78,28 @@ func TestRequiresIsBounded(t *testing.T) {
 	}
 	if c := q.Requires(); c.sizeOf() > maxCondition {
 		t.Errorf("%d conditions", c.sizeOf())
+	}
+}
+
+// Comparisons of everything with everything, under conditions that are as large: what is put together is bounded, not only
+// what comes out.
+func TestRequiresTakesLittleWork(t *testing.T) {
+	var query strings.Builder
+	query.WriteString(`let $x := (`)
+	for i := range 60 {
+		fmt.Fprintf(&query, "Event/O[A%d = 'x' or B%d = 'y' or C%d = 'z' or D%d]/E%d, ", i, i, i, i, i)
+	}
+	query.WriteString(`'z') return true()`)
+	for range 3000 {
+		query.WriteString(" and $x=$x")
+	}
+	q, err := Compile(query.String(), Options{DocumentContext: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &requirer{exact: true}
+	r.requires(q.module.body, []source{{is: sourcePlace}})
+	if r.work > maxJoined+maxCondition || r.visits > 2*maxVisits {
+		t.Errorf("%d parts were put together, %d expressions looked at", r.work, r.visits)
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 // sources are where the items of an expression's value can come from.
 func (r *requirer) sources(e expr, focus []source) []source {
-	if r.visits++; r.visits > maxVisits {
+	if r.visit() {
 		return anything
 	}
 	switch e := e.(type) {
@@ -47,13 +47,13 @@ func (r *requirer) sources(e expr, focus []source) []source {
 func (r *requirer) branches(e expr, focus []source) []source {
 	switch e := e.(type) {
 	case *conditional:
-		then := under(r.requires(e.test, focus), r.sources(e.then, focus))
+		then := r.under(r.requires(e.test, focus), r.sources(e.then, focus))
 		return r.union(then, r.sources(e.otherwise, focus))
 	case *flwor:
 		mark := len(r.scope)
 		defer func() { r.scope = r.scope[:mark] }()
 		before := r.clauses(e.clauses, focus)
-		return under(before, r.sources(e.result, focus))
+		return r.under(before, r.sources(e.result, focus))
 	case *switchOf:
 		found := r.sources(e.otherwise, focus)
 		for _, c := range e.cases {
@@ -83,12 +83,12 @@ func (r *requirer) operation(o *operation, focus []source) []source {
 	case xpath3.TokenUnion:
 		return r.union(r.sources(o.operands[0], focus), r.sources(o.operands[1], focus))
 	case xpath3.TokenIntersect:
-		return under(nonempty(r.sources(o.operands[1], focus)), r.sources(o.operands[0], focus))
+		return r.under(r.nonempty(r.sources(o.operands[1], focus)), r.sources(o.operands[0], focus))
 	case xpath3.TokenExcept:
 		return r.sources(o.operands[0], focus)
 	case xpath3.TokenPlus, xpath3.TokenMinus, xpath3.TokenStar, xpath3.TokenDiv, xpath3.TokenIdiv, xpath3.TokenMod, xpath3.TokenTo:
 		// Of nothing comes nothing.
-		return []source{{when: all(nonempty(r.sources(o.operands[0], focus)), nonempty(r.sources(o.operands[1], focus)))}}
+		return []source{{when: r.all(r.nonempty(r.sources(o.operands[0], focus)), r.nonempty(r.sources(o.operands[1], focus)))}}
 	}
 	return anything
 }
@@ -98,7 +98,7 @@ func (r *requirer) typed(e *typed, focus []source) []source {
 	case xpath3.TokenTreatAs:
 		return r.sources(e.operand, focus)
 	case xpath3.TokenCastAs:
-		return []source{{when: nonempty(r.sources(e.operand, focus))}}
+		return []source{{when: r.nonempty(r.sources(e.operand, focus))}}
 	}
 	return anything
 }
@@ -109,7 +109,7 @@ func (r *requirer) each(items []source, f func(item []source) []source) []source
 	for i := range items {
 		item := items[i]
 		item.when = Condition{} // it is added below
-		found = r.union(found, under(items[i].present(), f([]source{item})))
+		found = r.union(found, r.under(r.present(&items[i]), f([]source{item})))
 	}
 	return found
 }
@@ -124,7 +124,7 @@ func (r *requirer) filtered(items []source, predicates []expr) []source {
 		alone := item
 		alone.when = Condition{}
 		for _, p := range predicates {
-			item.when = all(item.when, r.requires(p, []source{alone}))
+			item.when = r.all(item.when, r.requires(p, []source{alone}))
 		}
 		passed[i] = item
 	}
@@ -134,15 +134,15 @@ func (r *requirer) filtered(items []source, predicates []expr) []source {
 func (r *requirer) path(e *path, focus []source) []source {
 	current := focus
 	if e.fromRoot {
-		current = roots(focus)
+		current = r.roots(focus)
 	}
 	for i := range e.parts {
 		p := &e.parts[i]
 		if p.descendants {
-			current = stepAll(current, &step{axis: xpath3.AxisDescendantOrSelf, test: xpath3.TypeTest{Kind: xpath3.NodeKindNode}})
+			current = r.stepAll(current, &step{axis: xpath3.AxisDescendantOrSelf, test: xpath3.TypeTest{Kind: xpath3.NodeKindNode}})
 		}
 		if p.step != nil {
-			current = r.filtered(stepAll(current, p.step), p.step.predicates)
+			current = r.filtered(r.stepAll(current, p.step), p.step.predicates)
 			continue
 		}
 		if i == 0 && !e.fromRoot {
@@ -155,10 +155,10 @@ func (r *requirer) path(e *path, focus []source) []source {
 }
 
 // roots are the document nodes above nodes; those of the context's document have a place.
-func roots(focus []source) []source {
+func (r *requirer) roots(focus []source) []source {
 	found := make([]source, len(focus))
 	for i, s := range focus {
-		found[i] = source{when: s.present()}
+		found[i] = source{when: r.present(&s)}
 		if s.is == sourcePlace && s.place.Variable == "" {
 			found[i].is = sourcePlace
 		}
@@ -166,10 +166,10 @@ func roots(focus []source) []source {
 	return found
 }
 
-func stepAll(items []source, s *step) []source {
+func (r *requirer) stepAll(items []source, s *step) []source {
 	next := make([]source, len(items))
 	for i := range items {
-		next[i] = stepFrom(&items[i], s)
+		next[i] = r.stepFrom(&items[i], s)
 	}
 	return next
 }
@@ -178,11 +178,11 @@ func stepAll(items []source, s *step) []source {
 const maxPlaceSteps = 32
 
 // stepFrom is where a step leads.
-func stepFrom(from *source, s *step) source {
+func (r *requirer) stepFrom(from *source, s *step) source {
 	if from.is != sourcePlace || from.place.Variable != "" {
-		return source{when: from.present()}
+		return source{when: r.present(from)}
 	}
-	somewhere := source{is: sourcePlace, place: Place{Deep: true}, when: from.present()}
+	somewhere := source{is: sourcePlace, place: Place{Deep: true}, when: r.present(from)}
 	switch s.axis {
 	case xpath3.AxisSelf:
 		return *from
@@ -248,7 +248,7 @@ func (r *requirer) call(e *call, focus []source) []source {
 		if e.name.local == "string" || e.name.local == "untypedAtomic" {
 			return argument
 		}
-		return []source{{when: nonempty(argument)}}
+		return []source{{when: r.nonempty(argument)}}
 	}
 	if e.name.uri != xpath3.NSFn {
 		return anything
@@ -271,9 +271,9 @@ func (r *requirer) call(e *call, focus []source) []source {
 	case local == "insert-before" && len(e.args) == 3:
 		return r.union(r.sources(e.args[0], focus), r.sources(e.args[2], focus))
 	case textual[local]:
-		return []source{{when: nonempty(r.sources(e.args[0], focus))}, {is: sourceText}}
+		return []source{{when: r.nonempty(r.sources(e.args[0], focus))}, {is: sourceText}}
 	case emptyOfEmpty[local]:
-		return []source{{when: nonempty(r.sources(e.args[0], focus))}}
+		return []source{{when: r.nonempty(r.sources(e.args[0], focus))}}
 	}
 	return anything
 }
@@ -281,19 +281,19 @@ func (r *requirer) call(e *call, focus []source) []source {
 // requiresCall is the condition for a call to be true.
 func (r *requirer) requiresCall(e *call, focus []source) Condition {
 	if e.name.uri != xpath3.NSFn || len(e.args) == 0 || slices.Contains(e.args, nil) {
-		return truth(r.sources(e, focus))
+		return r.truth(r.sources(e, focus))
 	}
 	switch e.name.local {
 	case "exists":
-		return nonempty(r.sources(e.args[0], focus))
+		return r.nonempty(r.sources(e.args[0], focus))
 	case "boolean":
 		return r.requires(e.args[0], focus)
 	case "contains", "starts-with", "ends-with":
 		if len(e.args) == 2 && r.exact && certainText(r.sources(e.args[1], focus)) {
-			return truth(r.sources(e.args[0], focus))
+			return r.truth(r.sources(e.args[0], focus))
 		}
 	}
-	return truth(r.sources(e, focus))
+	return r.truth(r.sources(e, focus))
 }
 
 // certainText reports whether a value is text with characters: nothing contains no text.

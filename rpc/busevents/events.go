@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"clacks"
 	"clacks/access"
@@ -175,13 +176,22 @@ func (s *source) Next(ctx context.Context) (*bus.Delivery, error) {
 	return s.take(ctx, true)
 }
 
+// readyTime is how long it may take to find out whether there is a message: the log has to be read for that.
+const readyTime = time.Second
+
 // Ready implements bus.Source.
 func (s *source) Ready() (*bus.Delivery, error) {
 	if !s.turn.TryLock() {
 		return nil, nil // somebody waits, so there is nothing
 	}
 	defer s.turn.Unlock()
-	return s.take(context.Background(), false)
+	ctx, cancel := context.WithTimeout(context.Background(), readyTime)
+	defer cancel()
+	d, err := s.take(ctx, false)
+	if err != nil && ctx.Err() != nil {
+		return nil, nil // Next will say more
+	}
+	return d, err
 }
 
 // take is the next delivery.
