@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"context"
 	"time"
 
 	"clacks/bus"
@@ -14,6 +15,9 @@ type inLink struct {
 	attach *wire.Attach // until it is answered
 	target bus.Target
 	settle bool // we settle with the outcome; in the second settle mode the peer does
+
+	life context.Context // ends some time after the link
+	end  context.CancelFunc
 
 	// Guarded by the connection's lock.
 	credit uint32
@@ -32,6 +36,7 @@ type incoming struct {
 
 func newInLink(base common, p *wire.Attach) *inLink {
 	k := &inLink{common: base, attach: p, settle: p.ReceiverSettleMode == wire.ReceiverFirst, count: p.InitialDeliveryCount.Or(0)}
+	k.life, k.end = context.WithCancel(base.s.c.ctx)
 	if p.Target != nil {
 		k.address = p.Target.Address
 	}
@@ -40,6 +45,7 @@ func newInLink(base common, p *wire.Attach) *inLink {
 
 // run is the link's life.
 func (k *inLink) run() {
+	defer k.end()
 	if !k.attachTarget() {
 		return
 	}
@@ -68,7 +74,7 @@ func (k *inLink) run() {
 // attachTarget asks for the target, answers the attach and gives the first credit.
 func (k *inLink) attachTarget() bool {
 	p, c := k.attach, k.s.c
-	target, err := c.l.o.Nodes.Target(c.ctx, bus.TargetRequest{
+	target, err := c.l.o.Nodes.Target(k.life, bus.TargetRequest{
 		Peer: c.peer, Address: p.Target.Address, Link: p.Name, Properties: p.Properties,
 	})
 	c.mu.Lock()
@@ -118,8 +124,11 @@ func (k *inLink) flow(p *wire.Flow) *bus.Condition {
 	return nil
 }
 
-// stop implements link.
+// stop implements link. What has come is still given to the target, which has Limits.Close for it.
 func (k *inLink) stop(expired bool) {
+	if !k.stopped {
+		time.AfterFunc(k.s.c.l.o.Limits.Close, k.end)
+	}
 	k.halt(expired)
 	k.abandon()
 }
@@ -203,7 +212,7 @@ func (k *inLink) take(m *incoming) {
 		c.l.counters.refused[BadMessage].Add(1)
 		outcome = bus.Disposition{Outcome: bus.Rejected, Condition: bus.ConditionOf(err)}
 	} else {
-		outcome = k.target.Put(c.ctx, message)
+		outcome = k.target.Put(k.life, message)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 )
 
 // patience ends a test that has already failed.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // served is a listener on a free port of this machine.
 type served struct {

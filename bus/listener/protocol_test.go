@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -606,6 +607,21 @@ func TestSlowNode(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	}
+}
+
+// A node that does not take a message ends with its link, though not at once.
+func TestSlowNodeOfALinkThatEnds(t *testing.T) {
+	nodes := &slow{newBroker(), make(chan struct{})}
+	s := serve(t, func(o *listener.Options) { o.Nodes, o.Limits.Close = nodes, 100*time.Millisecond })
+	r := s.raw(t)
+	before := runtime.NumGoroutine()
+	for range 50 {
+		r.sender(0, "a")
+		r.send(0, &wire.Transfer{DeliveryID: wire.Some(0), Tag: []byte{1}}, payload(t, &bus.Message{})...)
+		r.send(0, &wire.Detach{Closed: true})
+		expect[*wire.Detach](r)
+	}
+	eventually(t, "they have ended", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 // A peer that wants to see something is sent empty frames.

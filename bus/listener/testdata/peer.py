@@ -6,7 +6,7 @@ from proton import ConnectionException, Delivery, Described, Link, Message, SSLD
 from proton.reactor import AtMostOnce, Filter, LinkOption
 from proton.utils import BlockingConnection, LinkDetached, SendException
 
-TIMEOUT = 30
+TIMEOUT = 120
 
 
 def connect(url, user="ann", password="nna", **options):
