@@ -1,8 +1,8 @@
 // Package testservers starts the real servers that tests, the crash harness and the benchmarks run against: OpenLDAP's
-// slapd, PostgreSQL, and a TCP proxy that cuts connections at a chosen moment; and finds AMQP clients of other makes.
+// slapd, PostgreSQL, RabbitMQ, and a TCP proxy that cuts connections at a chosen moment; and finds AMQP clients of other makes.
 // Production code never imports it.
 //
-// How it works: StartSlapd and StartPostgres are plain functions that return an error; they write the server's
+// How it works: StartSlapd, StartPostgres and StartRabbitMQ are plain functions that return an error; they write the server's
 // configuration into a folder, start the server as a child in the foreground on a free loopback port, and wait until it
 // answers. The server keeps its port and its data over Stop, Kill and Start. Slapd, Postgres, SharedPostgres and Proxy
 // wrap them for tests: they register the clean-up, skip the test when the server is not installed, and fail it then
