@@ -490,6 +490,58 @@ func TestRabbitMQ(t *testing.T) {
 		logins(t, server.AMQPS, identity(t, server.TLS), server.User, server.Password)
 	})
 	t.Run("messages that are too large", func(t *testing.T) { tooLarge(t, server) })
+	t.Run("a client with few rights", func(t *testing.T) { fewRights(t, server) })
+}
+
+// fewRights: a client with the permissions that the manual names calls a command, and reads nobody's messages.
+func fewRights(t *testing.T, server *testservers.RabbitServer) {
+	const own = `^org\.clacks\.reply\.`
+	if err := server.AddUser("ann", "secret", own, `^amq\.default$|`+own, own); err != nil {
+		t.Fatal(err)
+	}
+	agent := connect(t, server.Addr, remote.Options{User: server.User, Password: server.Password})
+	closeAtEnd(t, agent)
+	address := bus.Names("org.clacks").Command(bus.Core)
+	in, err := agent.Receiver(within(t), address, bus.ReceiverOptions{Durable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := agent.Sender(within(t), "", bus.SenderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		d, err := in.Receive(within(t))
+		if err != nil {
+			answered <- err
+			return
+		}
+		p := d.Message.Properties
+		reply := &bus.Message{Body: p.UserID, Properties: bus.Properties{To: p.ReplyTo, CorrelationID: p.CorrelationID}}
+		answered <- errors.Join(out.Send(within(t), reply), d.Accept(within(t)))
+	}()
+	client := connect(t, server.Addr, remote.Options{User: "ann", Password: "secret"})
+	closeAtEnd(t, client)
+	r, err := bus.NewRequester(within(t), client, address, "org.clacks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := r.Request(within(t), &bus.Message{Properties: bus.Properties{UserID: []byte("ann")}})
+	if err != nil || string(reply.Body) != "ann" {
+		t.Errorf("%v %v", reply, err)
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	var refused *bus.Condition
+	if _, err := client.Receiver(within(t), address, bus.ReceiverOptions{}); !errors.As(err, &refused) || refused.Name != bus.Unauthorized {
+		t.Errorf("a client reads commands: %v", err)
+	}
+	_, err = r.Request(within(t), &bus.Message{Properties: bus.Properties{UserID: []byte("bob")}})
+	if !errors.As(err, &refused) || !clacks.IsKind(err, clacks.InDoubt) {
+		t.Errorf("a message in another's name: %v", err)
+	}
 }
 
 // logins tries the mechanisms.

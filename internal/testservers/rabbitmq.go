@@ -261,6 +261,18 @@ func (s *RabbitServer) probe(ctx context.Context) error {
 	return nil
 }
 
+// AddUser makes a further user, with RabbitMQ's three permissions as regular expressions on names.
+func (s *RabbitServer) AddUser(name, password, configure, write, read string) error {
+	for _, arguments := range [][]string{{"add_user", name, password}, {"set_permissions", name, configure, write, read}} {
+		command := exec.Command(filepath.Join(filepath.Dir(s.program), "rabbitmqctl"), arguments...)
+		command.Dir, command.Env = s.Dir, s.environment()
+		if err := run(command); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Stop ends the server in order.
 func (s *RabbitServer) Stop() error { return s.end(syscall.SIGTERM) }
 
