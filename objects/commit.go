@@ -99,7 +99,7 @@ func (s *Service) checkSurroundings(ctx context.Context, x *execution) error {
 	if err := internal(failpoint.Hit("commit/before-check")); err != nil {
 		return err
 	}
-	err := x.refused
+	var err error
 	if x.opened {
 		err = s.notOpened(x.plan, x.refused)
 	} else if err = s.look(ctx, x.plan); err == nil {
