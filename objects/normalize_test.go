@@ -8,6 +8,7 @@ import (
 
 	"clacks"
 	"clacks/backends"
+	"clacks/internal/dn"
 	"clacks/objects/journal"
 )
 
@@ -100,5 +101,60 @@ func TestRefusalsOfNormalize(t *testing.T) {
 	var e *clacks.Error
 	if !errors.As(err, &e) || e.Kind != clacks.Invalid || len(e.Fields) != 1 || e.Fields[0].Attribute != "badgeNumber" {
 		t.Errorf("%+v", err)
+	}
+}
+
+// spellingTree keeps names in a spelling of its own, as directories do, and may lose its answer to a change.
+type spellingTree struct {
+	*memoryTree
+	silent, arrives bool
+}
+
+func (s *spellingTree) Apply(ctx context.Context, c backends.Change) (backends.Result, error) {
+	var mods []backends.Mod
+	for _, m := range c.Mods {
+		added := make([]backends.Value, len(m.Add))
+		for i, v := range m.Add {
+			added[i] = v
+			if name, err := dn.Parse(journal.Text(v)); err == nil && m.Attribute == "manager" {
+				added[i] = strings.ToLower(name.String())
+			}
+		}
+		m.Add = added
+		mods = append(mods, m)
+	}
+	c.Mods = mods
+	if !s.silent || c.Op != backends.OpModify {
+		return s.memoryTree.Apply(ctx, c)
+	}
+	s.silent = false
+	if s.arrives {
+		if _, err := s.memoryTree.Apply(ctx, c); err != nil {
+			return backends.Result{}, err
+		}
+	}
+	return backends.Result{}, clacks.E(clacks.InDoubt, "test", "no answer came")
+}
+
+// TestSpelledNamesAreRecognised: a name that the directory spells in its own way is found again when its answer is lost, be
+// it the first value or one in place of another.
+func TestSpelledNamesAreRecognised(t *testing.T) {
+	for _, arrives := range []bool{true, false} {
+		f := &faults{}
+		w := &world{t: t, faults: f, tree: newMemoryTree(f, testBase), table: newMemoryTable(f), state: openState(t)}
+		tree := &spellingTree{memoryTree: w.tree, arrives: arrives}
+		w.begin(map[string]backends.Backend{"LDAP": tree, "SQL": w.table})
+		people := w.house()
+		ada, bob, eve := w.create("User", people, person("ada")), w.create("User", people, person("bob")), w.create("User", people, person("eve"))
+		for _, boss := range []*Result{bob, eve} {
+			tree.silent = true
+			_, err := w.Update(t.Context(), admin, UpdateRequest{ID: ada.UUID, Changes: map[string]any{"manager": strings.ReplaceAll(boss.DN, ",", " , ")}})
+			if err != nil || tree.silent {
+				t.Fatalf("arrives %v: %v", arrives, err)
+			}
+			if got := texts(w.view(ada.UUID).Values["manager"]); len(got) != 1 || !dn.Equal(got[0], boss.DN) {
+				t.Errorf("arrives %v: manager %v", arrives, got)
+			}
+		}
 	}
 }

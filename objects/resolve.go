@@ -118,7 +118,7 @@ func probeTree(ctx context.Context, b backends.Backend, step *journal.Step) (sho
 			found.outcome = journal.Neither
 		}
 	case backends.OpModify:
-		found.outcome = step.CompareValues(e.Values)
+		found.outcome = step.CompareEntry(e.Values)
 	}
 	return found, nil
 }

@@ -358,6 +358,26 @@ func TestCompareValues(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
+	// A directory has spellings of its own; where only the spelling changes, it alone tells.
+	names := Step{Change: backends.Change{Mods: []backends.Mod{
+		{Attribute: "manager", Delete: []any{"CN=Old, dc=x"}, Add: []any{"CN=New , DC=x"}}, {Attribute: "seeAlso", Add: []any{"cn=a, dc=x"}}}}}
+	spelling := Step{Change: backends.Change{Mods: []backends.Mod{{Attribute: "cn", Delete: []any{"a=b"}, Add: []any{"A=b"}}}}}
+	for _, test := range []struct {
+		step Step
+		have backends.Values
+		want Outcome
+	}{
+		{names, backends.Values{"manager": {"cn=old,dc=x"}}, Before},
+		{names, backends.Values{"manager": {"cn=new,dc=x"}, "seeAlso": {"cn=a,dc=x"}}, After},
+		{names, backends.Values{"manager": {"cn=new,dc=x"}}, Neither},
+		{names, backends.Values{"manager": {"cn=other,dc=x"}, "seeAlso": {"cn=a,dc=x"}}, Neither},
+		{spelling, backends.Values{"cn": {"a=b"}}, Before},
+		{spelling, backends.Values{"cn": {"A=b"}}, After},
+	} {
+		if got := test.step.CompareEntry(test.have); got != test.want {
+			t.Errorf("%v: %v, not %v", test.have, got, test.want)
+		}
+	}
 	types := Step{Change: backends.Change{Mods: []backends.Mod{{Attribute: "n", Add: []any{int64(5), true}}}}}
 	if got := types.CompareValues(backends.Values{"n": {"5", "TRUE"}}); got != After {
 		t.Errorf("typed and untyped values differ: %v", got)

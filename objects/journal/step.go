@@ -1,7 +1,10 @@
 package journal
 
 import (
+	"strings"
+
 	"clacks/backends"
+	"clacks/internal/dn"
 )
 
 // Step is one atomic change of one backend entry, as the journal keeps it.
@@ -43,11 +46,48 @@ func (o Outcome) String() string { return [...]string{"before", "after", "neithe
 
 // CompareValues holds an entry against the value-by-value changes of a step: After when all added values are there and
 // all deleted ones are gone, Before when it is the other way round.
-func (s *Step) CompareValues(actual backends.Values) Outcome {
+func (s *Step) CompareValues(actual backends.Values) Outcome { return s.compare(actual, Text) }
+
+// CompareEntry is CompareValues for the entry of a directory, which may return a name in another spelling than it was
+// given.
+func (s *Step) CompareEntry(actual backends.Values) Outcome {
+	if s.respells() {
+		return s.CompareValues(actual)
+	}
+	return s.compare(actual, nameKey)
+}
+
+// respells reports whether the step gives a name nothing but another spelling: only the spelling shows whether it was applied.
+func (s *Step) respells() bool {
+	for _, m := range s.Change.Mods {
+		exact, names := texts(m.Delete, Text), texts(m.Delete, nameKey)
+		for _, v := range m.Add {
+			if names[nameKey(v)] && !exact[Text(v)] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// nameKey is the same for all spellings of a name. What is no name is its text.
+func nameKey(v backends.Value) string {
+	text := Text(v)
+	if !strings.Contains(text, "=") {
+		return text
+	}
+	key, err := dn.Key(text)
+	if err != nil {
+		return text
+	}
+	return "dn:" + key
+}
+
+func (s *Step) compare(actual backends.Values, key func(backends.Value) string) Outcome {
 	before, after := true, true
 	for _, m := range s.Change.Mods {
-		have := texts(actual[m.Attribute])
-		added, deleted := texts(m.Add), texts(m.Delete)
+		have := texts(actual[m.Attribute], key)
+		added, deleted := texts(m.Add, key), texts(m.Delete, key)
 		for text := range added {
 			if deleted[text] {
 				continue // only its spelling counts twice: it tells nothing
@@ -81,7 +121,7 @@ func (s *Step) CompareValues(actual backends.Values) Outcome {
 // Holds reports whether an entry has at least these values.
 func Holds(actual, wanted backends.Values) bool {
 	for name, values := range wanted {
-		have := texts(actual[name])
+		have := texts(actual[name], Text)
 		for _, v := range values {
 			if !have[Text(v)] {
 				return false
@@ -91,10 +131,10 @@ func Holds(actual, wanted backends.Values) bool {
 	return true
 }
 
-func texts(values []backends.Value) map[string]bool {
+func texts(values []backends.Value, key func(backends.Value) string) map[string]bool {
 	set := make(map[string]bool, len(values))
 	for _, v := range values {
-		set[Text(v)] = true
+		set[key(v)] = true
 	}
 	return set
 }
