@@ -24,17 +24,16 @@ func Compile(defs *definitions.Set, options Options) (*Set, []definitions.Proble
 	return set, problems
 }
 
-// CheckSyntax reports the queries that are no XQuery. It asks for nothing but the grammar, so that it can tell of queries
-// whose attributes, types or backends are not known.
-func CheckSyntax(queries []*definitions.Query) []definitions.Problem {
-	c := &compiler{}
+// CheckSyntax reports the queries that are wrong whatever the definitions around them say: those that are no XQuery, or
+// call a function that does not exist. So it can tell of queries whose attributes, types or backends are not known. An
+// unknown variable may be a backend that is not known.
+func CheckSyntax(queries []*definitions.Query, options Options) []definitions.Problem {
+	c := &compiler{options: options, functions: append(functions(&environment{options: options}), options.Functions...)}
+	variables := append(c.variables(useInbound), oldVariable)
 	for _, def := range queries {
-		_, err := xquery.Compile(def.Text, xquery.Options{
-			File: def.Pos.File, Line: def.Pos.Line, Column: def.Pos.Column,
-			Namespaces: map[string]string{"clacks": Namespace},
-		})
+		_, err := xquery.Compile(def.Text, c.queryOptions(def, variables))
 		var e *xquery.Error
-		if errors.As(err, &e) && e.Code == "XPST0003" {
+		if errors.As(err, &e) && e.Code != "XPST0008" {
 			c.queryError(def, err)
 		}
 	}

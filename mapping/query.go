@@ -54,12 +54,7 @@ func (c *compiler) query(def *definitions.Query, use queryUse) *query {
 		return q
 	}
 	c.queries[def] = nil
-	compiled, err := xquery.Compile(def.Text, xquery.Options{
-		File: def.Pos.File, Line: def.Pos.Line, Column: def.Pos.Column,
-		Namespaces: map[string]string{"clacks": Namespace},
-		Variables:  c.variables(use),
-		Functions:  c.functions,
-	})
+	compiled, err := xquery.Compile(def.Text, c.queryOptions(def, c.variables(use)))
 	if err != nil {
 		c.queryError(def, err)
 		return nil
@@ -72,6 +67,15 @@ func (c *compiler) query(def *definitions.Query, use queryUse) *query {
 	}
 	c.queries[def] = q
 	return q
+}
+
+func (c *compiler) queryOptions(def *definitions.Query, variables []string) xquery.Options {
+	return xquery.Options{
+		File: def.Pos.File, Line: def.Pos.Line, Column: def.Pos.Column,
+		Namespaces: map[string]string{"clacks": Namespace},
+		Variables:  variables,
+		Functions:  c.functions,
+	}
 }
 
 // variables are the external variables that a query may use.

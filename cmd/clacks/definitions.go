@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"clacks/backends"
@@ -170,15 +171,15 @@ func compileDefinitions(config *Config, lookup mapping.Lookup) (*mapping.Set, []
 	}
 	options := mapping.Options{Kinds: kinds, Lookup: lookup, PasswordScheme: config.hashScheme()}
 	defs, problems := definitions.LoadPartly(sources, definitions.Options{Backends: names})
-	problems = append(problems, mapping.CheckSyntax(definitions.Queries(sources))...)
+	alone := mapping.CheckSyntax(definitions.Queries(sources), options)
 	if defs == nil {
-		return nil, withMore(problems, nil), nil
+		return nil, withMore(problems, alone), nil
 	}
 	set, more := mapping.Compile(defs, options)
 	if definitions.HasErrors(problems) {
 		set = nil
 	}
-	return set, withMore(problems, more), nil
+	return set, withMore(problems, append(more, alone...)), nil
 }
 
 // withMore joins what loading and what compiling found, in the order of file and line. A line that loading has faulted is
@@ -200,7 +201,7 @@ func withMore(problems, more []definitions.Problem) []definitions.Problem {
 		}
 	}
 	definitions.SortProblems(problems)
-	return problems
+	return slices.Compact(problems)
 }
 
 func backendKind(driver string) backends.Kind {
