@@ -31,6 +31,9 @@ func (s *Service) Delete(ctx context.Context, user access.User, q DeleteRequest)
 }
 
 func (r *request) delete(ctx context.Context, l *loaded, q *DeleteRequest) (*plan, error) {
+	if err := r.mayDelete(l.row); err != nil {
+		return nil, err // before anything is said about what lies below
+	}
 	doomed, err := r.doomed(ctx, l, q.Recursive)
 	if err != nil {
 		return nil, err
