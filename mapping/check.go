@@ -44,6 +44,9 @@ func (s *Shape) CheckChanges(old, object *Object) []clacks.Field {
 func (s *Shape) refusal(a *Attribute, name string, values Values) (code, reason string) {
 	switch {
 	case a == nil:
+		if extension := s.plan.extensionWith(name); extension != "" {
+			return clacks.CodeUnknown, "belongs to the extension " + extension + ", which the object does not have"
+		}
 		reason = fmt.Sprintf("%s has no such attribute", s.plan.typ.Name)
 		if near := nearest.Hint(name, sortedKeys(s.byName)); near != "" {
 			reason += ": " + near
@@ -60,6 +63,16 @@ func (s *Shape) refusal(a *Attribute, name string, values Values) (code, reason 
 		return clacks.CodeBlocked, "cannot be set while " + blocker
 	}
 	return "", ""
+}
+
+// extensionWith is the first extension of a base type that has an attribute; "" when none has.
+func (b *basePlan) extensionWith(name string) string {
+	for _, extension := range b.extensions {
+		if slices.ContainsFunc(b.parts[extension].attrs, func(a *Attribute) bool { return a.Name == name }) {
+			return extension
+		}
+	}
+	return ""
 }
 
 // from names the attributes that a computed one is made of.

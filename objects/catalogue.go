@@ -44,6 +44,15 @@ func (c *catalogue) addShape(set *mapping.Set, base string, extensions []string)
 	}
 }
 
+// typeNames are the names of all types, base types and extensions.
+func (c *catalogue) typeNames() []string {
+	var names []string
+	for _, t := range c.set.Definitions().Types() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
 // definition is the attribute of this name that a type defines, or nil.
 func (c *catalogue) definition(owner, name string) *mapping.Attribute {
 	for _, a := range c.attributes[name] {

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"clacks"
@@ -31,7 +32,7 @@ func (r *request) create(ctx context.Context, q *CreateRequest) (*plan, error) {
 		return nil, err
 	}
 	if err := dn.Validate(q.Base); err != nil {
-		return nil, err
+		return nil, wrongName(r.op, "base", err)
 	}
 	if err := r.may(access.Create, q.Type, "", q.Base); err != nil {
 		return nil, err
@@ -112,6 +113,21 @@ func wrongParameter(op, name, code, reason string) error {
 		Fields: []clacks.Field{{Attribute: name, Code: code, Reason: reason}}}
 }
 
+// wrongName says which parameter it was that package dn refused.
+func wrongName(op, parameter string, err error) error {
+	reason := err.Error()
+	var e *clacks.Error
+	if errors.As(err, &e) {
+		reason = e.Message()
+	}
+	return wrongParameter(op, parameter, clacks.CodeType, reason)
+}
+
+// outside is the error for a parent that is not in the service's part of the tree.
+func (r *request) outside(name string) error {
+	return wrongParameter(r.op, "base", clacks.CodeCheck, clip(name, 200)+" does not lie below "+r.s.base)
+}
+
 // meant is what to say behind a name that does not exist.
 func meant(name string, known []string) string {
 	if hint := nearest.Hint(name, known); hint != "" {
@@ -149,13 +165,13 @@ func (r *request) extensions(base *definitions.Type, wanted []string) ([]string,
 func (r *request) parent(ctx context.Context, typ, name string) (*row, error) {
 	key, err := dn.Key(name)
 	if err != nil {
-		return nil, err
+		return nil, wrongName(r.op, "base", err)
 	}
 	if key != r.s.baseKey && key == dn.Parent(r.s.baseKey) {
 		return nil, nil // for the base itself: see isBase
 	}
 	if !dn.KeyUnder(key, r.s.baseKey) {
-		return nil, clacks.E(clacks.Invalid, r.op, "%s does not lie below %s", clip(name, 200), r.s.base)
+		return nil, r.outside(name)
 	}
 	parent, err := r.s.find(ctx, name, false)
 	if err != nil {
@@ -177,7 +193,7 @@ func (r *request) parent(ctx context.Context, typ, name string) (*row, error) {
 	if key == r.s.baseKey || r.mayHold(parent, typ) {
 		return parent, nil
 	}
-	return nil, clacks.E(clacks.Invalid, r.op, "%s may not hold objects of the type %s", parent.typ, typ)
+	return nil, wrongParameter(r.op, "base", clacks.CodeCheck, parent.typ+" may not hold objects of the type "+typ)
 }
 
 func (r *request) mayHold(parent *row, typ string) bool {
@@ -200,7 +216,7 @@ func (r *request) isBase(parent *row, name string) error {
 		return err
 	}
 	if !dn.KeyUnder(key, r.s.baseKey) {
-		return clacks.E(clacks.Invalid, r.op, "%s does not lie below %s", clip(name, 200), r.s.base)
+		return r.outside(name)
 	}
 	return nil
 }

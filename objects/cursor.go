@@ -48,7 +48,7 @@ func (r *search) cursor() error {
 	if r.q.Cursor == "" {
 		return nil
 	}
-	wrong := clacks.E(clacks.Invalid, "objects.search", "the cursor does not belong to this search")
+	wrong := wrongParameter("objects.search", "cursor", clacks.CodeCheck, "the cursor does not belong to this search")
 	if len(r.q.Cursor) > maxCursor {
 		return wrong
 	}

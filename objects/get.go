@@ -36,7 +36,7 @@ func (c *catalogue) known(attributes []string) error {
 	var wrong fields
 	for _, name := range attributes {
 		if c.attributes[name] == nil {
-			wrong.add(name, clacks.CodeUnknown, "no type has such an attribute")
+			wrong.add(clip(name, 100), clacks.CodeUnknown, "no type has such an attribute%s", meant(name, sortedNames(c.attributes)))
 		}
 	}
 	return wrong.err("objects", "")
@@ -64,7 +64,7 @@ func sortFields(list []clacks.Field) {
 	slices.SortFunc(list, func(a, b clacks.Field) int { return strings.Compare(a.Attribute, b.Attribute) })
 }
 
-func sortedNames(values mapping.Values) []string {
+func sortedNames[V any](values map[string]V) []string {
 	names := make([]string, 0, len(values))
 	for name := range values {
 		names = append(names, name)

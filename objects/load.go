@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -267,14 +268,14 @@ func together(jobs []func() error) error {
 }
 
 // neitherName is the answer for what cannot name an object.
-func neitherName(op, id string) *clacks.Error {
-	return clacks.E(clacks.Invalid, op, "%q is neither a UUID nor a distinguished name", clip(id, 200))
+func neitherName(op, id string) error {
+	return wrongParameter(op, "id", clacks.CodeType, fmt.Sprintf("%q is neither a UUID nor a distinguished name", clip(id, 200)))
 }
 
 // notFound is the answer for an object that does not exist.
-func notFound(id string) *clacks.Error {
+func notFound(id string) error {
 	if !isUUID(id) {
-		if err := dn.Validate(id); err != nil {
+		if err := dn.Validate(id); err != nil || id == "" {
 			return neitherName("objects.open", id)
 		}
 	}

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -57,7 +58,7 @@ func (r *request) commitMove(ctx context.Context, e *edit) (*plan, error) {
 // newParent checks the place that the object is to be moved to.
 func (r *request) newParent(ctx context.Context, e *edit, base string) error {
 	if dn.Under(base, e.row.dn) {
-		return clacks.E(clacks.Invalid, r.op, "an object cannot be moved below itself")
+		return wrongParameter(r.op, "base", clacks.CodeCheck, "an object cannot be moved below itself")
 	}
 	if err := r.may(access.Create, e.row.typ, "", base); err != nil {
 		return err
@@ -67,7 +68,7 @@ func (r *request) newParent(ctx context.Context, e *edit, base string) error {
 		return err
 	}
 	if parent == nil && !dn.Equal(base, r.s.base) {
-		return clacks.E(clacks.Invalid, r.op, "%s does not lie below %s", clip(base, 200), r.s.base)
+		return r.outside(base)
 	}
 	e.parent, e.naming.parent = parent, base
 	return nil
@@ -77,11 +78,11 @@ func (r *request) newParent(ctx context.Context, e *edit, base string) error {
 func (r *request) newRDN(e *edit, rdn string) error {
 	parts := dn.RDNValues(rdn)
 	if dn.Depth(rdn) != 1 || len(parts) == 0 {
-		return clacks.E(clacks.Invalid, r.op, "%q is no RDN", clip(rdn, 100))
+		return wrongParameter(r.op, "rdn", clacks.CodeType, fmt.Sprintf("%q is no RDN: write it like cn=Ada", clip(rdn, 100)))
 	}
 	source := e.tree()
 	if source == nil || source.FixedRDN != "" {
-		return clacks.E(clacks.Invalid, r.op, "objects of the type %s have a fixed name", e.row.typ)
+		return wrongParameter(r.op, "rdn", clacks.CodeReadOnly, "objects of the type "+e.row.typ+" have a fixed name")
 	}
 	old := dn.RDNValues(e.row.dn)
 	var wrong fields

@@ -3,6 +3,7 @@ package objects
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -95,9 +96,20 @@ func (r *search) matches(ctx context.Context, shape *mapping.Shape, h *hit, valu
 		return false, clacks.E(clacks.Limit, "objects.search", "the query exceeds its budget: %w", err)
 	}
 	if err != nil {
-		return false, clacks.E(clacks.Invalid, "objects.search", "the query fails on %s: %w", h.dn, err)
+		return false, queryFailure(h, err)
 	}
 	return ok, nil
+}
+
+// queryFailure says on which object a query failed, besides the place in the query.
+func queryFailure(h *hit, err error) error {
+	failure := clacks.E(clacks.Invalid, "objects.search", "the query fails on %s", h.dn)
+	failure.Err = err
+	var q *xquery.Error
+	if errors.As(err, &q) {
+		failure.Fields = []clacks.Field{{Attribute: "query", Code: q.Code, Reason: fmt.Sprintf("line %d, column %d: %s", q.Line, q.Column, q.Message)}}
+	}
+	return failure
 }
 
 func objectDocument(shape *mapping.Shape, values mapping.Values) *xquery.Document {

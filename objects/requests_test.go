@@ -293,7 +293,8 @@ func TestRights(t *testing.T) {
 		wantKind(t, err, clacks.Denied)
 	}
 	// What does not exist is answered as what may not be seen.
-	for _, id := range []string{ada.UUID, ada.DN, newUUID(), "cn=nobody," + people} {
+	// So is what has objects below it: whether it has any is not for everybody.
+	for _, id := range []string{ada.UUID, ada.DN, people, newUUID(), "cn=nobody," + people} {
 		_, get := w.Get(t.Context(), nobody, id, nil)
 		_, update := w.Update(t.Context(), nobody, UpdateRequest{ID: id, Changes: map[string]any{"sn": "x"}, Write: Write{Version: "77"}})
 		_, remove := w.Delete(t.Context(), nobody, DeleteRequest{ID: id})
@@ -307,6 +308,8 @@ func TestRights(t *testing.T) {
 	}
 	_, err := w.Get(t.Context(), admin, ada.UUID, []string{"nonsense"})
 	wantKind(t, err, clacks.Invalid, "nonsense")
+	_, err = w.Update(t.Context(), admin, UpdateRequest{ID: ada.DN, Changes: map[string]any{"uidNumber": 5}})
+	wantKind(t, err, clacks.Invalid, "uidNumber: belongs to the extension PosixUser, which the object does not have")
 	if v, err := w.Get(t.Context(), admin, ada.DN, []string{"sn", "uidNumber"}); err != nil || len(v.Values) != 1 {
 		t.Errorf("%+v, %v", v, err)
 	}

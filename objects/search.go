@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,7 +58,7 @@ func (s *Service) newSearch(user access.User, q *SearchRequest) (*search, error)
 	case r.limit == 0:
 		r.limit = DefaultLimit
 	case r.limit < 0:
-		return nil, clacks.E(clacks.Invalid, "objects.search", "the limit is negative")
+		return nil, wrongParameter("objects.search", "limit", clacks.CodeCheck, "the limit is negative")
 	case r.limit > MaxLimit:
 		return nil, clacks.E(clacks.Limit, "objects.search", "the limit is %d; %d is the most", r.limit, MaxLimit)
 	}
@@ -89,7 +90,7 @@ func (r *search) place() error {
 	if r.q.Base != "" {
 		var err error
 		if key, err = dn.Key(r.q.Base); err != nil {
-			return err
+			return wrongName("objects.search", "base", err)
 		}
 	}
 	from, to := dn.PathRange(dn.PathOfKey(key))
@@ -103,7 +104,9 @@ func (r *search) place() error {
 	case "children":
 		r.and(`o.path_key > ? AND o.path_key < ?`, from, to)
 	default:
-		return clacks.E(clacks.Invalid, "objects.search", "the scope %q is not one of base, one, sub, children", clip(r.q.Scope, 40))
+		scopes := []string{"base", "one", "sub", "children"}
+		return wrongParameter("objects.search", "scope", clacks.CodeValues, fmt.Sprintf("%q is not one of %s%s", clip(r.q.Scope, 40),
+			strings.Join(scopes, ", "), meant(r.q.Scope, scopes)))
 	}
 	return nil
 }
@@ -116,7 +119,8 @@ func (r *search) types() error {
 	typ := r.cat.set.Definitions().Type(r.q.Type)
 	switch {
 	case typ == nil:
-		return clacks.E(clacks.Invalid, "objects.search", "there is no type %q", clip(r.q.Type, 100))
+		return wrongParameter("objects.search", "type", clacks.CodeUnknown, "there is no object type "+clip(r.q.Type, 100)+
+			meant(r.q.Type, r.cat.typeNames()))
 	case typ.Base:
 		r.and(`o.type = ?`, r.q.Type)
 	default:
@@ -131,7 +135,7 @@ func (r *search) definitions(name string) ([]*mapping.Attribute, error) {
 	var wrong fields
 	switch {
 	case len(list) == 0:
-		wrong.add(clip(name, 100), clacks.CodeUnknown, "no type has such an attribute")
+		wrong.add(clip(name, 100), clacks.CodeUnknown, "no type has such an attribute%s", meant(name, sortedNames(r.cat.attributes)))
 	case slices.ContainsFunc(list, func(a *mapping.Attribute) bool { return !indexed(a) || a.Type == "Binary" }):
 		wrong.add(name, clacks.CodeCheck, "cannot be searched for")
 	}
@@ -205,7 +209,7 @@ func (r *search) filterOne(name string, value any) error {
 func (r *search) filterName(name string, value any) error {
 	text, ok := value.(string)
 	if !ok {
-		return clacks.E(clacks.Invalid, "objects.search", "%s must be a text", name)
+		return wrongParameter("objects.search", name, clacks.CodeType, "must be a text")
 	}
 	if name == "uuid" {
 		r.and(`o.uuid = ?`, strings.ToLower(text))
@@ -213,7 +217,7 @@ func (r *search) filterName(name string, value any) error {
 	}
 	key, err := dn.Key(text)
 	if err != nil {
-		return err
+		return wrongName("objects.search", name, err)
 	}
 	r.and(`o.dn_key = ?`, key)
 	return nil

@@ -66,7 +66,7 @@ func (s *Service) OpenNew(ctx context.Context, user access.User, login, typ, par
 		return nil, err
 	}
 	if err := dn.Validate(parent); err != nil {
-		return nil, err
+		return nil, wrongName(r.op, "base", err)
 	}
 	if err := r.may(access.Create, typ, "", parent); err != nil {
 		return nil, err

@@ -358,7 +358,7 @@ type shortItem struct {
 func (s *service) searchItem(ctx context.Context, call *rpc.Call, p dnParams) (*shortItem, error) {
 	view, err := s.Objects.Get(ctx, call.User, p.DN, nil)
 	if err != nil {
-		return nil, err
+		return nil, renamed(err, "dn")
 	}
 	i := itemOf(call, view, 1)
 	return &shortItem{Tag: i.Tag, DN: i.DN, Title: i.Title, Description: i.Description, Icon: i.Icon}, nil
@@ -416,9 +416,14 @@ type containerParams struct {
 func (s *service) isContainerFor(ctx context.Context, call *rpc.Call, p containerParams) (bool, error) {
 	view, err := s.Objects.Get(ctx, call.User, p.DN, []string{})
 	if err != nil {
-		return false, err
+		return false, renamed(err, "object_dn")
 	}
-	return mayContain(s.Objects.Mappings().Definitions(), view.Type, p.Type), nil
+	set := s.Objects.Mappings().Definitions()
+	if t := set.Type(p.Type); t != nil && t.Base && dn.Equal(view.DN, s.Base) {
+		return true, nil // whatever the base is, objects of every type may stand there
+	}
+	return slices.ContainsFunc(append([]string{view.Type}, view.Extensions...),
+		func(name string) bool { return mayContain(set, name, p.Type) }), nil
 }
 
 type extensionParams struct {
@@ -429,7 +434,7 @@ type extensionParams struct {
 func (s *service) hasExtension(ctx context.Context, call *rpc.Call, p extensionParams) (bool, error) {
 	view, err := s.Objects.Get(ctx, call.User, p.DN, []string{})
 	if err != nil {
-		return false, err
+		return false, renamed(err, "dn")
 	}
 	return slices.Contains(view.Extensions, p.Extension), nil
 }

@@ -88,9 +88,12 @@ func TestFrontendQuestions(t *testing.T) {
 	if got := w.ask("getObjectSearchItem", dn); member(t, got, "title") != "Jane Doe" || member(t, got, "tag") != "User" || member(t, got, "dn") != dn {
 		t.Errorf("%v", got)
 	}
-	for want, params := range map[any][]any{true: {"ou=people," + base, "User"}, false: {dn, "User"}} {
-		if got := w.ask("isContainerForObjectType", params...); got != want {
-			t.Errorf("%v: %v", params, got)
+	for _, test := range []struct {
+		dn, typ string
+		want    bool
+	}{{"ou=people," + base, "User", true}, {dn, "User", false}, {base, "Locality", true}, {base, "User", true}, {base, "PosixUser", false}} {
+		if got := w.ask("isContainerForObjectType", test.dn, test.typ); got != test.want {
+			t.Errorf("%+v: %v", test, got)
 		}
 	}
 	if got := w.ask("getEntryPoints"); !reflect.DeepEqual(got, []any{base}) {

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 
 	"clacks"
 	"clacks/access"
@@ -110,9 +111,20 @@ func (s *service) open(ctx context.Context, call *rpc.Call, p openParams) (any, 
 		o, err = s.Open.Open(ctx, call.User, login, p.ID)
 	}
 	if err != nil {
-		return nil, err
+		return nil, renamed(err, "dn")
 	}
 	return proxyOf(call, o)
+}
+
+// renamed gives what the stateless commands call id or base the name that a command's own parameter has.
+func renamed(err error, parameter string) error {
+	var e *clacks.Error
+	if !errors.As(err, &e) || len(e.Fields) != 1 || e.Fields[0].Attribute != "id" && e.Fields[0].Attribute != "base" {
+		return err
+	}
+	field := e.Fields[0]
+	field.Attribute = parameter
+	return &clacks.Error{Op: e.Op, Kind: e.Kind, Type: e.Type, Reason: e.Reason, Fields: []clacks.Field{field}, Err: e.Err}
 }
 
 type byTypeParams struct {
@@ -255,5 +267,5 @@ func (s *service) removeObject(ctx context.Context, call *rpc.Call, p removePara
 		return false, err
 	}
 	_, err := s.Objects.Delete(ctx, call.User, objects.DeleteRequest{ID: p.ID})
-	return err == nil, err
+	return err == nil, renamed(err, "dn")
 }
