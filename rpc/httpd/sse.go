@@ -120,7 +120,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, known []string, 
 		return
 	}
 	defer stream.Close()
-	s.deliver(w, r, stream, form)
+	s.deliver(w, r, who, stream, form)
 }
 
 // refuseQuery answers a subscription that cannot be made.
@@ -216,7 +216,7 @@ func invalidFrom(reason string) error {
 }
 
 // deliver sends the header and then the events.
-func (s *Server) deliver(w http.ResponseWriter, r *http.Request, stream EventStream,
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request, who identity, stream EventStream,
 	form func(events.Event) (string, []byte, bool)) {
 	out := &sseWriter{w: w, control: http.NewResponseController(w), limit: s.options.Limits.Write}
 	_ = out.control.SetReadDeadline(time.Time{}) // the stream outlives the time that a request may take to arrive
@@ -230,7 +230,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, stream EventStr
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	var beating sync.WaitGroup
-	beating.Go(func() { s.heartbeat(ctx, cancel, out) })
+	beating.Go(func() { s.heartbeat(ctx, cancel, out, func() bool { return s.loggedOut(r, who) }) })
 	defer beating.Wait()
 	defer cancel()
 
@@ -248,8 +248,9 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, stream EventStr
 	_ = out.send(sseComment("the stream ends: " + err.Error()))
 }
 
-// heartbeat writes a comment now and then, so that both ends notice a dead connection, and ends the stream at shutdown.
-func (s *Server) heartbeat(ctx context.Context, cancel context.CancelFunc, out *sseWriter) {
+// heartbeat writes a comment now and then, so that both ends notice a dead connection, and ends the stream at shutdown and
+// when it is over.
+func (s *Server) heartbeat(ctx context.Context, cancel context.CancelFunc, out *sseWriter, over func() bool) {
 	defer cancel()
 	ticker := time.NewTicker(s.options.Limits.Heartbeat)
 	defer ticker.Stop()
@@ -260,11 +261,21 @@ func (s *Server) heartbeat(ctx context.Context, cancel context.CancelFunc, out *
 		case <-s.closing:
 			return
 		case <-ticker.C:
-			if out.send([]byte(":\n\n")) != nil {
+			if over() || out.send([]byte(":\n\n")) != nil {
 				return
 			}
 		}
 	}
+}
+
+// loggedOut reports whether the session that a stream was opened with has ended. To ask counts as a use of the session. A
+// store that does not answer ends nothing.
+func (s *Server) loggedOut(r *http.Request, who identity) bool {
+	if strings.HasPrefix(who.session, basicSession) {
+		return false
+	}
+	now, err := s.identify(r)
+	return err == nil && now.session != who.session || clacks.IsKind(err, clacks.Unauthenticated)
 }
 
 var errSlow = errors.New("httpd: the client does not take its events")

@@ -205,6 +205,26 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
+// The stream of a session ends with it: at the next heart-beat after the logout, whatever the session was proved by.
+func TestLogoutEndsStreams(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Limits.Heartbeat = time.Millisecond })
+	f.login("admin")
+	byCookie := f.open("/events")
+	byCookie.want(message{id: "0"})
+	byCookie.want(message{})
+	bystander := f.open("/events", basic("admin", "tester"))
+	bystander.want(message{id: "0"})
+	if a := f.post("/rpc", `{"method":"logout","params":[],"id":1}`); a.status != http.StatusOK {
+		t.Fatalf("%+v", a)
+	}
+	for beats, more := 0, true; more; beats++ {
+		if _, more = byCookie.next(); beats == 10_000 {
+			t.Fatal("the stream goes on")
+		}
+	}
+	bystander.want(message{})
+}
+
 // A client that does not read is cut off: the stream must not wait for it.
 func TestSlowClientIsCutOff(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.Limits.Write = 50 * time.Millisecond })
