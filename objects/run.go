@@ -179,7 +179,7 @@ func (s *Service) repeated(ctx context.Context, r *request) (*Result, error) {
 		}
 		switch {
 		case record.RequestHash != r.hash:
-			return nil, clacks.E(clacks.Invalid, r.op, "the idempotency key was used for another request")
+			return nil, wrongParameter(r.op, "idempotencyKey", clacks.CodeCheck, "the key was used for another request")
 		case record.State == journal.Committed:
 			return s.outcome(ctx, record.Operation)
 		case record.State != journal.Prepared:
