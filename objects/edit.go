@@ -85,6 +85,10 @@ func applyOne(a *mapping.Attribute, object *mapping.Object, change any, wrong *f
 		applyList(a, object, list, wrong)
 		return
 	}
+	if member := strayMember(change); member != "" && a.Type != "AnyType" {
+		wrong.add(a.Name, clacks.CodeType, "a change has the members add and remove, not %q%s", clip(member, 40), meant(member, listMembers))
+		return
+	}
 	values := parseList(a, asList(a, change), wrong)
 	if len(values) > 1 && !a.MultiValue {
 		wrong.add(a.Name, clacks.CodeSingle, "takes one value only")
@@ -137,6 +141,21 @@ func valueKey(a *mapping.Attribute, v any) string {
 		return indexKey(a, v)
 	}
 	return a.Key(v)
+}
+
+var listMembers = []string{"add", "remove"}
+
+// strayMember is the first member of what would be a change of a list without it.
+func strayMember(change any) string {
+	c, ok := change.(map[string]any)
+	if !ok || c["add"] == nil && c["remove"] == nil {
+		return ""
+	}
+	names := slices.DeleteFunc(sortedNames(c), func(name string) bool { return slices.Contains(listMembers, name) })
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }
 
 // asListChange recognises {"add":[...],"remove":[...]}. An attribute of any JSON value takes it as a value.

@@ -308,6 +308,8 @@ func TestRights(t *testing.T) {
 	}
 	_, err := w.Get(t.Context(), admin, ada.UUID, []string{"nonsense"})
 	wantKind(t, err, clacks.Invalid, "nonsense")
+	_, err = w.Update(t.Context(), admin, UpdateRequest{ID: ada.DN, Changes: map[string]any{"mail": map[string]any{"add": "a@b", "remov": "x"}}})
+	wantKind(t, err, clacks.Invalid, `mail: a change has the members add and remove, not "remov"; did you mean "remove"?`)
 	_, err = w.Update(t.Context(), admin, UpdateRequest{ID: ada.DN, Changes: map[string]any{"uidNumber": 5}})
 	wantKind(t, err, clacks.Invalid, "uidNumber: belongs to the extension PosixUser, which the object does not have")
 	if v, err := w.Get(t.Context(), admin, ada.DN, []string{"sn", "uidNumber"}); err != nil || len(v.Values) != 1 {

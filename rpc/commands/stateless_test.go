@@ -131,6 +131,8 @@ func TestStatelessErrors(t *testing.T) {
 		{"updateObject", map[string]any{"id": "cn=Jane Doe,ou=people," + base, "changes": map[string]any{"floor": "x"}}, clacks.Invalid, "floor", ""},
 		{"updateObject", map[string]any{"id": "cn=Jane Doe,ou=people," + base, "changes": map[string]any{"serName": "x"}}, clacks.Invalid, "serName", clacks.CodeUnknown},
 		{"getObject", map[string]any{"id": "cn=nobody," + base}, clacks.NotFound, "", ""},
+		{"updateObject", map[string]any{"id": "cn=Jane Doe,ou=people," + base, "changes": map[string]any{"mail": map[string]any{"add": "a@b", "remov": "x"}}},
+			clacks.Invalid, "mail", clacks.CodeType},
 		{"getObject", map[string]any{"id": "nobody"}, clacks.Invalid, "id", clacks.CodeType},
 		{"getObject", map[string]any{"id": ""}, clacks.Invalid, "id", clacks.CodeType},
 		{"createObject", map[string]any{"type": "User", "base": "dc=elsewhere", "attributes": map[string]any{"uid": "j3", "cn": "J", "sn": "J"}}, clacks.Invalid, "base", clacks.CodeCheck},
