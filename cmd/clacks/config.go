@@ -132,10 +132,11 @@ func loadConfig(path string) (*Config, error) {
 	}
 	if len(problems) == 0 {
 		if err := k.Unmarshal("", config); err != nil {
-			return nil, fmt.Errorf("configuration: %s: %w", path, err)
+			problems = wrongValues(path, data, err)
+		} else {
+			config.complete()
+			problems = config.problems(path)
 		}
-		config.complete()
-		problems = config.problems(path)
 	}
 	if len(problems) > 0 {
 		return nil, errors.New("configuration:\n  " + strings.Join(problems, "\n  "))

@@ -99,7 +99,10 @@ func TestBadConfiguration(t *testing.T) {
 		{"unknown section", "htpt:\n  address: x\n", `:1:1: unknown key "htpt"; did you mean "http"?`},
 		{"in another section", "adress: x\n", `unknown key "adress"; did you mean "http.address"?`},
 		{"not YAML", "http: [\n", "clacks.yaml"},
-		{"wrong type", "http:\n  grace: soon\n", "grace"},
+		{"wrong type", "http:\n  grace: soon\n", ":2:3: http.grace: the value does not fit; write it like 15s"},
+		{"wrong number", "amqp:\n  links: 5\n  connections: many\n", ":3:3: amqp.connections: the value does not fit; write it like 4096"},
+		{"wrong type in a backend", "backends:\n  LDAP:\n    driver: ldap\n    poolSize: many\n", ":4:5: backends.LDAP.poolSize: the value does not fit; write it like "},
+		{"no section", "http: 5\n", ":1:1: http: the value does not fit; it is a section"},
 		{"no DN", "base: nonsense\n", `base: "nonsense" is not a distinguished name`},
 		{"no port", "http:\n  address: localhost\n", "http.address"},
 		{"half of TLS", "http:\n  key: k.pem\n", "certificate and key go together"},
@@ -140,6 +143,10 @@ func TestAllProblemsAreNamed(t *testing.T) {
 	writeFile(t, path, "base: nonsense\nlog:\n  level: loud\n  format: xml\n")
 	_, err := loadConfig(path)
 	if err == nil || strings.Count(err.Error(), "\n") != 3 {
+		t.Errorf("want three problems, got: %v", err)
+	}
+	writeFile(t, path, "http:\n  grace: geheim\namqp:\n  anonymous: maybe\n  links: many\n")
+	if _, err = loadConfig(path); err == nil || strings.Count(err.Error(), "\n") != 3 || strings.Contains(err.Error(), "geheim") {
 		t.Errorf("want three problems, got: %v", err)
 	}
 }

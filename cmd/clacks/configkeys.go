@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,6 +31,56 @@ func unknownKeys(path string, data []byte) []string {
 		problems = append(problems, problem)
 	})
 	return problems
+}
+
+// decodeFailure is the key in each line of the decoder's error.
+var decodeFailure = regexp.MustCompile(`(?m)^'([^']+)' `)
+
+// wrongValues says of each value that does not fit its key where the key stands, and what would fit. The value is not told:
+// it may be a secret in the wrong place.
+func wrongValues(path string, data []byte, failure error) []string {
+	var document yaml.Node
+	if err := yaml.Unmarshal(data, &document); err != nil || len(document.Content) == 0 {
+		return []string{path + ": " + failure.Error()}
+	}
+	known := configKeys(reflect.TypeFor[Config](), reflect.ValueOf(*defaultConfig()), "")
+	var problems []string
+	for _, match := range decodeFailure.FindAllStringSubmatch(failure.Error(), -1) {
+		key := strings.NewReplacer("[", ".", "]", "").Replace(match[1])
+		problem := fmt.Sprintf("%s: %s: the value does not fit", placeOfKey(path, document.Content[0], key), key)
+		pattern := key
+		if parts := strings.Split(key, "."); parts[0] == "backends" && len(parts) > 2 {
+			pattern = "backends.NAME." + strings.Join(parts[2:], ".")
+		}
+		if i := slices.IndexFunc(known, func(k configKey) bool { return k.Path == pattern }); i >= 0 {
+			problem += "; write it like " + known[i].Example
+		} else if _, section := keyKnown(pattern, known); section {
+			problem += "; it is a section with keys of its own"
+		}
+		problems = append(problems, problem)
+	}
+	if len(problems) == 0 {
+		return []string{path + ": " + failure.Error()}
+	}
+	slices.Sort(problems)
+	return problems
+}
+
+// placeOfKey is the file with the line and column of a key, or of the last part of its path that is there.
+func placeOfKey(file string, node *yaml.Node, key string) string {
+	place := file
+	for _, part := range strings.Split(key, ".") {
+		found := false
+		for i := 0; i+1 < len(node.Content) && !found; i += 2 {
+			if name := node.Content[i]; name.Value == part {
+				place, node, found = fmt.Sprintf("%s:%d:%d", file, name.Line, name.Column), node.Content[i+1], true
+			}
+		}
+		if !found {
+			break
+		}
+	}
+	return place
 }
 
 // walkKeys calls unknown for each key of a mapping that is neither a setting nor a section.
