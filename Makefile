@@ -14,6 +14,7 @@ HTTP     ?= 127.0.0.1:8050
 AMQP     ?= 127.0.0.1:5672
 FUZZTIME ?= 30s
 KILLS    ?= 500
+SOAK     ?= 10m
 PACKAGES ?= ./...
 
 GOLANGCI_VERSION    := v2.15.0
@@ -73,6 +74,10 @@ qt3: deps ## run the W3C's suite for XQuery 3.1 (QT3TESTS names its folder) and 
 .PHONY: crash
 crash: deps ## kill the service at every failpoint, KILLS times in all, and check that nothing is lost or invented
 	CLACKS_CRASH_KILLS=$(KILLS) go test $(GOTAGS) -run TestCrash -count=1 -timeout 80m -v ./cmd/clacks
+
+.PHONY: soak
+soak: deps ## let 200 connections come and go for SOAK, at the listener and at the whole service, and check that nothing grows
+	CLACKS_SOAK=$(SOAK) go test $(GOTAGS) -run '^TestSoak$$' -count=1 -timeout 0 -v ./bus/listener ./cmd/clacks
 
 .PHONY: bench
 bench: deps ## measure against the same servers used without Clacks, in one run; prints ratios

@@ -6,8 +6,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,40 +146,16 @@ func (d *twoAgents) load(first int, done *atomic.Int32) {
 	loading.Wait()
 }
 
-// metric reads one number of an agent.
-func (d *twoAgents) metric(s *service, name string) float64 {
-	response, err := http.Get(s.url + "/metrics")
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				d.t.Fatal(err)
-			}
-			return n
-		}
-	}
-	d.t.Fatalf("no metric %s", name)
-	return 0
-}
-
 // spread wants both to do about the same.
 func (d *twoAgents) spread() {
 	const replies = "clacks_bus_replies_total"
 	var before, after [2]float64
 	for i, s := range d.agents {
-		before[i] = d.metric(s, replies)
+		before[i] = s.metric(replies)
 	}
 	d.load(0, &atomic.Int32{})
 	for i, s := range d.agents {
-		after[i] = d.metric(s, replies) - before[i]
+		after[i] = s.metric(replies) - before[i]
 	}
 	if sum := after[0] + after[1]; sum != loaders*changes || after[0] < sum/3 || after[1] < sum/3 {
 		d.t.Errorf("%v of %d commands were answered by each", after, loaders*changes)
@@ -193,7 +167,7 @@ func (d *twoAgents) spread() {
 	}
 	nodes := 0.0
 	for range 100 {
-		if nodes = d.metric(d.agents[0], "clacks_bus_nodes"); nodes == 2 {
+		if nodes = d.agents[0].metric("clacks_bus_nodes"); nodes == 2 {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -405,34 +379,4 @@ func TestProgramWithCommands(t *testing.T) {
 	if _, err := overBus.Call(t.Context(), "reverseText", []string{"hello"}); !clacks.IsKind(err, clacks.NotFound) {
 		t.Errorf("after it has left: %v", err)
 	}
-}
-
-// TestClientsOfOtherLanguages runs the examples of clients with Proton and rhea.
-func TestClientsOfOtherLanguages(t *testing.T) {
-	s := mustStart(t, "--data", t.TempDir())
-	host, port, _ := strings.Cut(strings.TrimPrefix(s.amqp, "amqp://"), ":")
-	run := func(t *testing.T, folder string, command ...string) (string, error) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-		cmd.Env = append(os.Environ(), "CLACKS_PASSWORD="+testPassword, "NODE_PATH="+filepath.Join(folder, "node_modules"))
-		out, err := cmd.CombinedOutput()
-		return strings.TrimSpace(string(out)), err
-	}
-	check := func(t *testing.T, folder string, command ...string) {
-		t.Helper()
-		if out, err := run(t, folder, append(command, "getBase", "[]")...); err != nil || out != `"dc=example,dc=net"` {
-			t.Errorf("getBase: %v, %s", err, out)
-		}
-		if out, err := run(t, folder, append(command, "getObject", `{"id": "cn=nobody,dc=example,dc=net"}`)...); err == nil || !strings.Contains(out, "no object") {
-			t.Errorf("getObject: %v, %s", err, out)
-		}
-	}
-	t.Run("Proton", func(t *testing.T) {
-		check(t, "", testservers.ProtonPython(t), "../../examples/call/call.py", s.amqp, "admin")
-	})
-	t.Run("rhea", func(t *testing.T) {
-		check(t, testservers.Rhea(t), "node", "../../examples/call/call.js", host, port, "admin")
-	})
 }

@@ -434,7 +434,7 @@ func TestEventsOverAMQP(t *testing.T) {
 }
 
 // get is the body that an address answers.
-func get(t *testing.T, url string) string {
+func get(t testing.TB, url string) string {
 	t.Helper()
 	response, err := http.Get(url)
 	if err != nil {

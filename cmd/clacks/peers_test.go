@@ -36,6 +36,53 @@ func TestPeers(t *testing.T) {
 	}
 }
 
+// TestClientsOfOtherLanguages runs the examples of clients with Proton and rhea, as they are, with and without TLS. The authority is
+// named as the libraries of both want it.
+func TestClientsOfOtherLanguages(t *testing.T) {
+	examples := map[string]peer{
+		"Proton": {command: []string{testservers.ProtonPython(t), "../../examples/call/call.py"}},
+		"rhea":   {command: []string{"node", "../../examples/call/call.js"}, environment: rheaPeer(t).environment},
+	}
+	for name, prepare := range map[string]func(t *testing.T) secured{"plain": plainService, "TLS": tlsService} {
+		t.Run(name, func(t *testing.T) {
+			s := prepare(t)
+			for name, p := range examples {
+				t.Run(name, func(t *testing.T) {
+					if s.ca != "" {
+						if out, err := p.call(t, s, "", "getBase", "[]"); err == nil || !strings.Contains(out, "certificate") {
+							t.Errorf("without the authority: %v, %s", err, out)
+						}
+					}
+					if out, err := p.call(t, s, s.ca, "getBase", "[]"); err != nil || out != `"dc=example,dc=net"` {
+						t.Errorf("getBase: %v, %s", err, out)
+					}
+					out, err := p.call(t, s, s.ca, "getObject", `{"id": "cn=nobody,dc=example,dc=net"}`)
+					if err == nil || !strings.Contains(out, "no object") {
+						t.Errorf("getObject: %v, %s", err, out)
+					}
+				})
+			}
+		})
+	}
+}
+
+// call runs an example, and answers what it prints.
+func (p peer) call(t *testing.T, s secured, ca, method, params string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, p.command[0], append(p.command[1:len(p.command):len(p.command)], s.named(), "admin", method, params)...)
+	cmd.Env = append(os.Environ(), append(p.environment, "CLACKS_PASSWORD="+testPassword)...)
+	if ca != "" {
+		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+ca, "NODE_EXTRA_CA_CERTS="+ca)
+	}
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// named is the address of the bus by name. A certificate is for a name: Proton looks for no addresses in it.
+func (s secured) named() string { return strings.Replace(s.amqp, "127.0.0.1", "localhost", 1) }
+
 // secured is a service, and what its clients have to trust: the file of an authority, "" without TLS.
 type secured struct {
 	*service
@@ -113,8 +160,7 @@ type peerRun struct {
 func (p peer) start(t *testing.T, s secured, scenario string, log *lockedBuffer) peerRun {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	// A certificate is for a name: Proton looks for no addresses in it.
-	arguments := append(p.command[1:len(p.command):len(p.command)], scenario, strings.Replace(s.amqp, "127.0.0.1", "localhost", 1))
+	arguments := append(p.command[1:len(p.command):len(p.command)], scenario, s.named())
 	if s.ca != "" {
 		arguments = append(arguments, s.ca)
 	}

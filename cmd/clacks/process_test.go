@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -244,6 +245,22 @@ func (s *service) mustCall(method string, params map[string]any, result any) {
 	if err := s.call(method, params, result); err != nil {
 		s.t.Fatalf("%s %v: %v\n%s", method, params, err, s.log)
 	}
+}
+
+// metric reads one number of those for Prometheus.
+func (s *service) metric(name string) float64 {
+	s.t.Helper()
+	for line := range strings.Lines(get(s.t, s.url+"/metrics")) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	s.t.Fatalf("no metric %s", name)
+	return 0
 }
 
 // answered reports whether err is an answer of the service, as opposed to none at all.

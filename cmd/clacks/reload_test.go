@@ -80,7 +80,7 @@ func TestReload(t *testing.T) {
 }
 
 // waitFor polls a condition that has to become true.
-func waitFor(t *testing.T, what string, condition func() bool) {
+func waitFor(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if condition() {

@@ -1,10 +1,12 @@
 // Calls a command of a Clacks service over AMQP 1.0, with rhea (npm install rhea).
 //
-//     CLACKS_PASSWORD=... node examples/call/call.js 127.0.0.1 5672 admin searchObjects '{"type": "User"}'
+//     CLACKS_PASSWORD=... node examples/call/call.js amqp://127.0.0.1:5672 admin searchObjects '{"type": "User"}'
 const rhea = require('rhea')
 
-const [host, port, user, method, params] = process.argv.slice(2)
-const connection = rhea.connect({ host, port, username: user, password: process.env.CLACKS_PASSWORD, reconnect: false })
+const [url, user, method, params] = process.argv.slice(2)
+const { protocol, hostname: host, port } = new URL(url)
+const transport = protocol === 'amqps:' ? 'tls' : 'tcp'
+const connection = rhea.connect({ host, port, transport, username: user, password: process.env.CLACKS_PASSWORD, reconnect: false })
 const answers = connection.open_receiver({ source: { dynamic: true } })
 const service = connection.open_sender('org.clacks.command.core')
 
