@@ -186,15 +186,29 @@ func (l *link[L]) close(ctx context.Context) error {
 		if a == nil || !a.alive() {
 			return
 		}
-		if a.conn.dialect != RabbitMQ3 { // which does not answer the detach, only the end of the session
-			err = l.shut(ctx, a.link)
+		if a.conn.dialect == RabbitMQ3 {
+			err = l.leave(ctx, a.session)
+			return
 		}
-		err = errors.Join(err, a.session.Close(ctx))
+		err = errors.Join(l.shut(ctx, a.link), a.session.Close(ctx))
 	})
 	if err != nil {
 		return clacks.E(clacks.Unavailable, "remote.close", "the %s did not end in order: %w", l.what, err)
 	}
 	return nil
+}
+
+// leave ends the session of a link at RabbitMQ 3, which does not answer the detach, and not always the end of the session either: it
+// gives the answer to a process, and ends that process at once. The session is over there all the same, so that nobody waits long.
+func (l *link[L]) leave(ctx context.Context, session *amqp.Session) error {
+	waiting, cancel := context.WithTimeout(ctx, l.client.options.CloseTimeout/2)
+	defer cancel()
+	err := session.Close(waiting)
+	if ctx.Err() == nil && waiting.Err() != nil {
+		l.client.log.Debug("RabbitMQ has not answered the end of a session", "link", l.what)
+		return nil
+	}
+	return err
 }
 
 // conditionOf is what the peer said when it ended a link or a session, or refused one; nil for what was lost with its

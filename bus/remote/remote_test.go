@@ -281,6 +281,21 @@ func TestCloseHasADeadline(t *testing.T) {
 	}
 }
 
+// RabbitMQ does not always answer the end of a session. Who closes a link there does not wait for long, and is told of no failure.
+func TestAnEndThatIsNotAnswered(t *testing.T) {
+	_, address := plain(t)
+	c := connect(t, address, remote.Options{User: "ann", Password: "ann", Dialect: remote.RabbitMQ3, CloseTimeout: 100 * time.Millisecond})
+	r, err := c.Receiver(within(t), "q", bus.ReceiverOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.proxy.OnReply(func([]byte) testservers.Verdict { return testservers.Drop })
+	if err := r.Close(within(t)); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	_ = c.Close(t.Context()) // it may say that it was not in order
+}
+
 // A line on which nothing comes any more is a lost one, although nobody has closed it.
 func TestASilentLineIsNoticed(t *testing.T) {
 	nodes, address := plain(t)
