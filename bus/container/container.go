@@ -110,7 +110,7 @@ type prefix struct {
 
 // New makes a container without nodes. Nobody needs to run it; Close ends it.
 func New(authorizer Authorizer, options Options) *Container {
-	options.Default = options.Default.over(defaults)
+	options.Default = options.Default.Over(defaults)
 	options.Limits = options.Limits.filled()
 	log := options.Log
 	if log == nil {
@@ -156,7 +156,7 @@ func (c *Container) Declare(address string, settings Settings) error {
 		q = newQueue(c, address, nil)
 		c.queues[address] = q
 	}
-	q.declare(settings.over(c.settings(address)))
+	q.declare(settings.Over(c.settings(address)))
 	return nil
 }
 
@@ -447,7 +447,7 @@ func (c *Container) settings(address string) Settings {
 	settings := c.options.Default
 	for _, r := range c.options.Rules {
 		if n := r.matches(address); n > best {
-			best, settings = n, r.Settings.over(c.options.Default)
+			best, settings = n, r.Settings.Over(c.options.Default)
 		}
 	}
 	return settings

@@ -239,3 +239,17 @@ func TestManyQueuesAndLinksCostLittle(t *testing.T) {
 		t.Errorf("%d queues, %d links", len(s.Queues), len(s.Links))
 	}
 }
+
+func TestRulesCover(t *testing.T) {
+	for _, test := range []struct {
+		rule, address string
+		covers        bool
+	}{
+		{"*", "a.b", true}, {"*", "*", true}, {"*", "a.*", true}, {"a.*", "a.b", true}, {"a.*", "a.b.*", true}, {"a.*", "a.*", true},
+		{"a.*", "a*", false}, {"a.*", "*", false}, {"a.b", "a.b", true}, {"a.b", "a.b*", false}, {"a.b", "a.bc", false},
+	} {
+		if got := (container.Rule{Address: test.rule}).Covers(test.address); got != test.covers {
+			t.Errorf("%q covers %q: %t", test.rule, test.address, got)
+		}
+	}
+}

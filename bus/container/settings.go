@@ -45,8 +45,8 @@ var defaults = Settings{
 	Idle: time.Minute, Abandoned: time.Hour, DurableIdle: 30 * 24 * time.Hour,
 }
 
-// over fills the zero fields of s from lower.
-func (s Settings) over(lower Settings) Settings {
+// Over fills the zero fields of s from lower.
+func (s Settings) Over(lower Settings) Settings {
 	return Settings{
 		MaxMessages:   or(s.MaxMessages, lower.MaxMessages),
 		MaxBytes:      or(s.MaxBytes, lower.MaxBytes),
@@ -87,6 +87,11 @@ func (r Rule) matches(address string) int {
 		return maxAddress + 1
 	}
 	return -1
+}
+
+// Covers reports whether all queues that another rule's address names are named by this one's.
+func (r Rule) Covers(address string) bool {
+	return r.Address == address || strings.HasSuffix(r.Address, "*") && r.matches(strings.TrimSuffix(address, "*")) >= 0
 }
 
 // Limits of a container. A zero field takes the default. A peer is a user, or a connection that has none; links of this

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -157,11 +159,20 @@ func (b *busService) rules(config AMQPConfig) []container.Rule {
 	commands, dead := bounds, bounds
 	commands.RequireUser, commands.DeadLetter = container.Required, b.deadLetters()
 	dead.MaxMessages, dead.Full = 1000, container.DropOldest
-	return []container.Rule{
-		{Address: "*", Settings: bounds},
-		{Address: b.names.Command("*"), Settings: commands},
+	ours := []container.Rule{
 		{Address: b.deadLetters(), Settings: dead},
+		{Address: b.names.Command("*"), Settings: commands},
+		{Address: "*", Settings: bounds},
 	}
+	var rules []container.Rule
+	for _, name := range slices.Sorted(maps.Keys(config.Queues)) {
+		rule := config.Queues[name].rule()
+		// What is not set stays as it is, above all that a command needs a user.
+		wider := slices.IndexFunc(ours, func(r container.Rule) bool { return r.Covers(rule.Address) })
+		rule.Settings = rule.Settings.Over(ours[wider].Settings)
+		rules = append(rules, rule)
+	}
+	return append(rules, ours...)
 }
 
 func (b *busService) deadLetters() string { return string(b.names) + ".dead" }

@@ -324,6 +324,56 @@ func TestRepeatedMessage(t *testing.T) {
 	}
 }
 
+// Queues may differ from the others; what is not set for one stays as it is.
+func TestPoliciesOfQueues(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "clacks.yaml")
+	writeFile(t, config, `amqp:
+  queues:
+    news: {address: "news.*", messages: 1, full: drop-oldest, deadLetter: old.news}
+    demo: {address: "org.clacks.command.demo.*", messages: 1}
+`)
+	s := mustStart(t, "--config", config, "--data", t.TempDir())
+	raw, err := remote.Dial(t.Context(), remote.Options{URL: s.amqp, User: "admin", Password: testPassword, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = raw.Close(context.WithoutCancel(t.Context())) }()
+	send := func(address, user, body string) error {
+		t.Helper()
+		sender, err := raw.Sender(t.Context(), address, bus.SenderOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sender.Send(t.Context(), &bus.Message{Body: []byte(body), Properties: bus.Properties{UserID: []byte(user)}})
+	}
+	for _, body := range []string{"first", "second"} {
+		if err := send("news.today", "", body); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	for address, want := range map[string]string{"news.today": "second", "old.news": "first"} {
+		receiver, err := raw.Receiver(t.Context(), address, bus.ReceiverOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if d, err := receiver.Receive(ctx); err != nil || string(d.Message.Body) != want {
+			t.Errorf("%s: %+v, %v", address, d, err)
+		}
+	}
+	const command = "org.clacks.command.demo.p1"
+	if err := send(command, "", "{}"); conditionName(err) != bus.Unauthorized {
+		t.Errorf("a command without a user: %v", err)
+	}
+	if err := send(command, "admin", "{}"); err != nil {
+		t.Error(err)
+	}
+	if err := send(command, "admin", "{}"); conditionName(err) != bus.LimitExceeded {
+		t.Errorf("a second one: %v", err)
+	}
+}
+
 // An open object lives in the agent that every answer names, for all connections of its user.
 func TestOpenObjectsOverAMQP(t *testing.T) {
 	s := mustStart(t, "--data", t.TempDir())

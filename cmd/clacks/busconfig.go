@@ -2,11 +2,15 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
+	"clacks/bus/container"
 	"clacks/bus/remote"
 )
 
@@ -29,6 +33,40 @@ type AMQPConfig struct {
 	QueueMessages int           `koanf:"queueMessages" doc:"Messages in one queue at most; further ones are refused." example:"10000"`
 	QueueBytes    int64         `koanf:"queueBytes" doc:"What the messages in one queue may take, in bytes." example:"67108864"`
 	Idle          time.Duration `koanf:"idle" doc:"A peer that is silent for so long is cut off." example:"60s"`
+	// By any name: an address has dots, which in a key are something else.
+	Queues map[string]QueueConfig `koanf:"queues"`
+}
+
+// QueueConfig is how some queues differ from the others. What is not set is as it is for all.
+type QueueConfig struct {
+	Address    string        `koanf:"address" doc:"The queue that is meant; with * at its end, all whose addresses begin so. The most specific one counts." example:"org.clacks.command.demo.*"`
+	Messages   int           `koanf:"messages" doc:"Messages in the queue at most; as queueMessages when left out." example:"100"`
+	Bytes      int64         `koanf:"bytes" doc:"What they may take, in bytes; as queueBytes when left out." example:"1048576"`
+	Full       string        `koanf:"full" doc:"What a full queue does: refuse (when left out), or drop-oldest." example:"drop-oldest"`
+	TTL        time.Duration `koanf:"ttl" doc:"The longest life of a message; no bound when left out." example:"5m"`
+	Deliveries int           `koanf:"deliveries" doc:"After so many failed deliveries a message is dead; 10 when left out, -1 for never." example:"3"`
+	DeadLetter string        `koanf:"deadLetter" doc:"The queue for its dead messages; when left out, DOMAIN.dead for commands, and none for others." example:"org.clacks.dead"`
+}
+
+// policies are what a full queue may do.
+var policies = map[string]container.Policy{"": 0, "refuse": container.Refuse, "drop-oldest": container.DropOldest}
+
+// rule is the same for the container.
+func (c QueueConfig) rule() container.Rule {
+	return container.Rule{Address: c.Address, Settings: container.Settings{MaxMessages: c.Messages, MaxBytes: c.Bytes, Full: policies[c.Full],
+		TTL: c.TTL, MaxDeliveries: c.Deliveries, DeadLetter: c.DeadLetter}}
+}
+
+func (c QueueConfig) problems(name string, add func(key, format string, args ...any)) {
+	if star := strings.IndexByte(c.Address, '*'); c.Address == "" || star >= 0 && star < len(c.Address)-1 {
+		add(name+".address", "is that of a queue, or its beginning with * behind it")
+	}
+	if _, known := policies[c.Full]; !known {
+		add(name+".full", "%q is not one of refuse, drop-oldest", c.Full)
+	}
+	if c.Messages < 0 || c.Bytes < 0 || c.TTL < 0 || c.Deliveries < -1 {
+		add(name, "messages, bytes and ttl are not negative, deliveries not below -1")
+	}
 }
 
 // BusConfig is an external broker, and what this agent does on the bus whoever carries it.
@@ -91,6 +129,9 @@ func (c AMQPConfig) problems(add func(key, format string, args ...any)) {
 		if n.value <= 0 {
 			add("amqp."+n.key, "is positive")
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Queues)) {
+		c.Queues[name].problems("amqp.queues."+name, add)
 	}
 }
 

@@ -47,7 +47,7 @@ Passwords may stand in files or environment variables instead. ` + "`examples/co
 
 // yamlExample is the example of a key as a whole file.
 func yamlExample(k configKey) string {
-	parts := strings.Split(strings.ReplaceAll(k.Path, "NAME", "LDAP"), ".")
+	parts := strings.Split(strings.NewReplacer("queues.NAME", "queues.demo", "NAME", "LDAP").Replace(k.Path), ".")
 	var b strings.Builder
 	for i, part := range parts {
 		b.WriteString(strings.Repeat("  ", i) + part + ":")
@@ -74,6 +74,9 @@ func TestEveryExampleIsAccepted(t *testing.T) {
 		if strings.HasPrefix(k.Path, "backends.") && !strings.HasSuffix(k.Path, ".uris") {
 			text += "    uris: [ldap://127.0.0.1]\n"
 		}
+		if strings.HasPrefix(k.Path, "amqp.queues.") && !strings.HasSuffix(k.Path, ".address") {
+			text += "      address: org.clacks.command.demo.p1\n"
+		}
 		switch k.Path {
 		case "http.certificate":
 			text += "  key: k.pem\n"
@@ -96,12 +99,17 @@ func TestBadConfiguration(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"unknown key", "http:\n  adress: x\n", `:2:3: unknown key "http.adress"; did you mean "http.address"?`},
 		{"unknown in a backend", "backends:\n  LDAP:\n    driver: ldap\n    bindDn: x\n", `:4:5: unknown key "backends.LDAP.bindDn"; did you mean "backends.LDAP.bindDN"?`},
+		{"unknown in a queue", "amqp:\n  queues:\n    a:\n      adress: x\n", `:4:7: unknown key "amqp.queues.a.adress"; did you mean "amqp.queues.a.address"?`},
+		{"policy of a queue", "amqp:\n  queues:\n    a:\n      address: x\n      full: grow\n", `amqp.queues.a.full: "grow" is not one of refuse, drop-oldest`},
+		{"address of a queue", "amqp:\n  queues:\n    a:\n      address: a.*.b\n", "amqp.queues.a.address: is that of a queue"},
+		{"bounds of a queue", "amqp:\n  queues:\n    a:\n      address: x\n      ttl: -1s\n", "amqp.queues.a: messages, bytes and ttl are not negative"},
 		{"unknown section", "htpt:\n  address: x\n", `:1:1: unknown key "htpt"; did you mean "http"?`},
 		{"in another section", "adress: x\n", `unknown key "adress"; did you mean "http.address"?`},
 		{"not YAML", "http: [\n", "clacks.yaml"},
 		{"wrong type", "http:\n  grace: soon\n", ":2:3: http.grace: the value does not fit; write it like 15s"},
 		{"wrong number", "amqp:\n  links: 5\n  connections: many\n", ":3:3: amqp.connections: the value does not fit; write it like 4096"},
 		{"wrong type in a backend", "backends:\n  LDAP:\n    driver: ldap\n    poolSize: many\n", ":4:5: backends.LDAP.poolSize: the value does not fit; write it like "},
+		{"wrong type in a queue", "amqp:\n  queues:\n    a:\n      ttl: long\n", ":4:7: amqp.queues.a.ttl: the value does not fit; write it like 5m"},
 		{"no section", "http: 5\n", ":1:1: http: the value does not fit; it is a section"},
 		{"no DN", "base: nonsense\n", `base: "nonsense" is not a distinguished name`},
 		{"no port", "http:\n  address: localhost\n", "http.address"},

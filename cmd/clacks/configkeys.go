@@ -48,10 +48,7 @@ func wrongValues(path string, data []byte, failure error) []string {
 	for _, match := range decodeFailure.FindAllStringSubmatch(failure.Error(), -1) {
 		key := strings.NewReplacer("[", ".", "]", "").Replace(match[1])
 		problem := fmt.Sprintf("%s: %s: the value does not fit", placeOfKey(path, document.Content[0], key), key)
-		pattern := key
-		if parts := strings.Split(key, "."); parts[0] == "backends" && len(parts) > 2 {
-			pattern = "backends.NAME." + strings.Join(parts[2:], ".")
-		}
+		pattern := patternOf(key)
 		if i := slices.IndexFunc(known, func(k configKey) bool { return k.Path == pattern }); i >= 0 {
 			problem += "; write it like " + known[i].Example
 		} else if _, section := keyKnown(pattern, known); section {
@@ -83,6 +80,20 @@ func placeOfKey(file string, node *yaml.Node, key string) string {
 	return place
 }
 
+// namedSections hold sections whose names are the user's.
+var namedSections = []string{"backends.", "amqp.queues."}
+
+// patternOf is the path of a key with NAME for the user's own name of its section.
+func patternOf(key string) string {
+	for _, section := range namedSections {
+		rest, ok := strings.CutPrefix(key, section)
+		if _, in, named := strings.Cut(rest, "."); ok && named {
+			return section + "NAME." + in
+		}
+	}
+	return key
+}
+
 // walkKeys calls unknown for each key of a mapping that is neither a setting nor a section.
 func walkKeys(node *yaml.Node, prefix string, known []configKey, unknown func(*yaml.Node, string)) {
 	if node.Kind != yaml.MappingNode {
@@ -92,8 +103,8 @@ func walkKeys(node *yaml.Node, prefix string, known []configKey, unknown func(*y
 		name, value := node.Content[i], node.Content[i+1]
 		path := prefix + name.Value
 		pattern := path
-		if prefix == "backends." {
-			pattern = "backends.NAME"
+		if slices.Contains(namedSections, prefix) {
+			pattern = prefix + "NAME"
 		}
 		leaf, section := keyKnown(pattern, known)
 		switch {
@@ -105,7 +116,7 @@ func walkKeys(node *yaml.Node, prefix string, known []configKey, unknown func(*y
 	}
 }
 
-// walkKeysIn walks a section whose pattern may differ from its path (a backend's name stands for NAME).
+// walkKeysIn walks a section whose pattern may differ from its path (a backend's or a queue's name stands for NAME).
 func walkKeysIn(value *yaml.Node, pattern, path string, known []configKey, unknown func(*yaml.Node, string)) {
 	walkKeys(value, pattern+".", known, func(node *yaml.Node, key string) {
 		unknown(node, path+strings.TrimPrefix(key, pattern))
@@ -128,11 +139,14 @@ func keyKnown(path string, known []configKey) (leaf, section bool) {
 // section is preferred.
 func nearestKey(key string, known []configKey) string {
 	prefix := key[:len(key)-len(lastPart(key))]
-	var beside, all []string // paths, with the backend's own name for NAME
+	var beside, all []string // paths, with the section's own name for NAME
 	for _, k := range known {
 		path := k.Path
-		if rest, ok := strings.CutPrefix(path, "backends.NAME."); ok && strings.Count(prefix, ".") == 2 {
-			path = prefix + rest
+		for _, section := range namedSections {
+			rest, ok := strings.CutPrefix(path, section+"NAME.")
+			if ok && strings.HasPrefix(prefix, section) && strings.Count(prefix, ".") == strings.Count(section, ".")+1 {
+				path = prefix + rest
+			}
 		}
 		for ; path != ""; path = path[:max(strings.LastIndex(path, "."), 0)] {
 			all = append(all, path)
