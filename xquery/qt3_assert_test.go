@@ -17,6 +17,8 @@ type qt3Verdict struct {
 	// one), or a fault of qt3Answer.
 	status string
 	detail string
+	// undecided says that the condition could not be tested, so that its opposite does not hold either.
+	undecided bool
 }
 
 func (v qt3Verdict) passed() bool { return v.status == "pass" }
@@ -25,6 +27,12 @@ var qt3Passed = qt3Verdict{status: "pass"}
 
 func qt3Fails(format string, args ...any) qt3Verdict {
 	return qt3Verdict{status: "fail", detail: fmt.Sprintf(format, args...)}
+}
+
+func qt3Undecided(format string, args ...any) qt3Verdict {
+	v := qt3Fails(format, args...)
+	v.undecided = true
+	return v
 }
 
 // judge compares an answer with what the case expects. No expectation accepts a fault, except an exceeded limit where
@@ -53,19 +61,30 @@ func (e *qt3Context) check(ctx context.Context, want *qt3Assertion, a qt3Answer)
 	case "any-of":
 		return e.checkAny(ctx, want, a)
 	case "not":
-		if e.check(ctx, want.parts[0], a).passed() {
-			return qt3Fails("the condition under not holds")
-		}
-		return qt3Passed
+		return e.checkNot(ctx, want, a)
 	case "error":
 		return checkQT3Code(want.code, a.code, a.err)
 	case "assert-serialization-error":
 		return e.checkSerializationError(want, a)
 	}
 	if a.err != nil {
-		return qt3Verdict{status: "fail", detail: a.err.Error()}
+		return qt3Undecided("%s", a.err)
 	}
 	return e.checkValue(ctx, want, a)
+}
+
+// checkNot passes when the condition below is false, and not when there is no result that it could be tested on.
+func (e *qt3Context) checkNot(ctx context.Context, want *qt3Assertion, a qt3Answer) qt3Verdict {
+	if len(want.parts) != 1 {
+		return qt3Undecided("%d conditions under not", len(want.parts))
+	}
+	switch v := e.check(ctx, want.parts[0], a); {
+	case v.passed():
+		return qt3Fails("the condition under not holds")
+	case v.undecided:
+		return v
+	}
+	return qt3Passed
 }
 
 func (e *qt3Context) checkAll(ctx context.Context, want *qt3Assertion, a qt3Answer) qt3Verdict {
@@ -80,15 +99,18 @@ func (e *qt3Context) checkAll(ctx context.Context, want *qt3Assertion, a qt3Answ
 // checkAny prefers "code" to "fail", and otherwise the first reason.
 func (e *qt3Context) checkAny(ctx context.Context, want *qt3Assertion, a qt3Answer) qt3Verdict {
 	worst := qt3Verdict{}
+	undecided := false
 	for _, part := range want.parts {
 		v := e.check(ctx, part, a)
 		if v.passed() {
 			return v
 		}
+		undecided = undecided || v.undecided
 		if worst.status == "" || v.status == "code" && worst.status == "fail" {
 			worst = v
 		}
 	}
+	worst.undecided = undecided
 	return worst
 }
 
@@ -145,7 +167,7 @@ func (e *qt3Context) checkValue(ctx context.Context, want *qt3Assertion, a qt3An
 	}
 	expr, known := qt3Expressions[want.kind]
 	if !known {
-		return qt3Fails("unknown condition %s", want.kind)
+		return qt3Undecided("unknown condition %s", want.kind)
 	}
 	return e.checkExpression(ctx, fmt.Sprintf(expr, want.text), a)
 }
@@ -187,7 +209,7 @@ func (e *qt3Context) checkExpression(ctx context.Context, expr string, a qt3Answ
 		holds, err = e.checkByEngine(ctx, expr, a)
 	}
 	if err != nil {
-		return qt3Fails("%s: %s; the result is %s", strings.TrimSpace(expr), err, e.show(a))
+		return qt3Undecided("%s: %s; the result is %s", strings.TrimSpace(expr), err, e.show(a))
 	}
 	if !holds {
 		return qt3Fails("%s is false; the result is %s", strings.TrimSpace(expr), e.show(a))
@@ -208,7 +230,7 @@ func (e *qt3Context) checkByEngine(ctx context.Context, expr string, a qt3Answer
 func (e *qt3Context) checkString(ctx context.Context, want *qt3Assertion, a qt3Answer) qt3Verdict {
 	s, err := e.xpath(ctx, `string-join($result ! string(), ' ')`, map[string]xpath3.Sequence{"result": a.items})
 	if err != nil {
-		return qt3Fails("the string value: %s", err)
+		return qt3Undecided("the string value: %s", err)
 	}
 	got, wanted := qt3Text(s), want.text
 	if want.normalizeSpace {
@@ -225,20 +247,20 @@ func (e *qt3Context) checkXML(ctx context.Context, want *qt3Assertion, a qt3Answ
 	if want.file != "" {
 		bytes, err := os.ReadFile(want.file)
 		if err != nil {
-			return qt3Fails("%s", err)
+			return qt3Undecided("%s", err)
 		}
 		text = string(bytes)
 	}
 	got, err := e.serializeXML(a.items)
 	if err != nil {
-		return qt3Fails("serialization: %s", err)
+		return qt3Undecided("serialization: %s", err)
 	}
 	if got == text {
 		return qt3Passed
 	}
 	difference, err := diffQT3XML(ctx, got, text, want.ignoresPrefixes)
 	if err != nil {
-		return qt3Fails("%s: %s, not %s", err, got, text)
+		return qt3Undecided("%s: %s, not %s", err, got, text)
 	}
 	if difference != "" {
 		return qt3Fails("%s: %s, not %s", difference, got, text)
@@ -249,15 +271,18 @@ func (e *qt3Context) checkXML(ctx context.Context, want *qt3Assertion, a qt3Answ
 func (e *qt3Context) checkSerialization(want *qt3Assertion, a qt3Answer) qt3Verdict {
 	got, err := e.serialize(a)
 	if err != nil {
-		return qt3Fails("serialization: %s", err)
+		return qt3Undecided("serialization: %s", err)
 	}
 	pattern, err := xpath3.CompileRegex(strings.TrimSpace(want.text), want.flags)
 	if err != nil {
-		return qt3Fails("the suite's pattern: %s", err)
+		return qt3Undecided("the suite's pattern: %s", err)
 	}
 	matches, err := pattern.MatchString(got)
-	if err != nil || !matches {
-		return qt3Fails("%q does not match %s (%v)", got, want.text, err)
+	if err != nil {
+		return qt3Undecided("%q against %s: %s", got, want.text, err)
+	}
+	if !matches {
+		return qt3Fails("%q does not match %s", got, want.text)
 	}
 	return qt3Passed
 }

@@ -144,6 +144,7 @@ func readQT3Set(file string, shared map[string]*qt3Environment) (*qt3Set, int, e
 	}
 	inherited := readQT3Dependencies(top)
 	cases := qt3Children(top, "test-case")
+	names := make(map[string]bool, len(cases)) // a second outcome would hide the first
 	for _, e := range cases {
 		c := &qt3Case{set: set, name: qt3Attr(e, "name")}
 		c.dependencies = joinQT3Dependencies(readQT3Dependencies(e), inherited)
@@ -151,6 +152,10 @@ func readQT3Set(file string, shared map[string]*qt3Environment) (*qt3Set, int, e
 			continue
 		}
 		c.read(e, own)
+		if names[c.name] {
+			return nil, 0, fmt.Errorf("%s: the case %s stands there twice", file, c.name)
+		}
+		names[c.name] = true
 		set.cases = append(set.cases, c)
 	}
 	return set, len(cases), nil
@@ -203,13 +208,15 @@ func (c *qt3Case) read(e *helium.Element, environments map[string]*qt3Environmen
 			c.query, c.broken = string(text), errors.Join(c.broken, err)
 		}
 	}
+	expected := 0
 	for _, n := range qt3Children(e, "result") {
 		for child := range helium.ChildElements(n) {
 			c.result = readQT3Assertion(child, folder, qt3Namespaces(child))
+			expected++
 		}
 	}
-	if c.result == nil {
-		c.broken = fmt.Errorf("the case expects nothing")
+	if expected != 1 {
+		c.broken = errors.Join(c.broken, fmt.Errorf("the case expects %d results, not one", expected))
 	}
 }
 

@@ -75,9 +75,6 @@ func compareQT3(verdicts map[string]qt3Verdict, known map[string]qt3Expectation,
 	for _, id := range slices.Sorted(maps.Keys(verdicts)) {
 		v, listed := verdicts[id], known[id]
 		fails := v.status != "pass" && v.status != "skip"
-		if listed.status == "timeout" && v.status == "pass" {
-			continue // whether it ends in time depends on the machine
-		}
 		switch {
 		case fails && listed.status == "":
 			differences = append(differences, fmt.Sprintf("%s fails (%s): %s", id, v.status, v.detail))
@@ -103,16 +100,4 @@ func compareQT3(verdicts map[string]qt3Verdict, known map[string]qt3Expectation,
 		}
 	}
 	return differences
-}
-
-// settleQT3 are the outcomes as the report tells them: a case that is listed as slow counts as failed also where the
-// machine is fast enough, so that the report is the same everywhere.
-func settleQT3(verdicts map[string]qt3Verdict, known map[string]qt3Expectation) map[string]qt3Verdict {
-	settled := maps.Clone(verdicts)
-	for id, v := range settled {
-		if known[id].status == "timeout" && v.passed() {
-			settled[id] = qt3Verdict{status: "timeout", detail: "it is listed as slow"}
-		}
-	}
-	return settled
 }

@@ -19,7 +19,7 @@ func TestXMark(t *testing.T) {
 	if testing.Short() {
 		t.Skip("joins of thousands of nodes take seconds")
 	}
-	verdicts := runQT3(&qt3Suite{sets: []*qt3Set{xmarkSet(t)}}, regexp.MustCompile(""), nil)
+	verdicts := runQT3(&qt3Suite{sets: []*qt3Set{xmarkSet(t)}}, regexp.MustCompile(""))
 	for id, v := range verdicts {
 		if !v.passed() {
 			t.Errorf("%s: %s: %.600s", id, v.status, v.detail)
