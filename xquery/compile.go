@@ -292,9 +292,9 @@ var noNamespaces = map[string]string{noNamespace: ""}
 // functionTable are the functions that helium finds by their qualified names.
 func (c *compiler) functionTable() map[xpath3.QualifiedName]xpath3.Function {
 	if len(c.externals) == 0 && !c.lookups && len(c.user) == 0 {
-		return refused
+		return replaced
 	}
-	table := maps.Clone(refused)
+	table := maps.Clone(replaced)
 	for k, d := range c.user {
 		key := xpath3.QualifiedName{URI: k.name.uri, Name: k.name.local}
 		calls, _ := table[key].(*userCalls)

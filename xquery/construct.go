@@ -249,7 +249,7 @@ func (m *maker) plannedAttribute(a *attributePlan) error {
 			b.WriteString(p.text)
 			continue
 		}
-		text, _, err := spaced(m.next())
+		text, _, err := m.spaced(m.next())
 		if err != nil {
 			return err
 		}
@@ -259,11 +259,11 @@ func (m *maker) plannedAttribute(a *attributePlan) error {
 }
 
 // spaced are the atomized items with spaces between them, and whether there are any.
-func spaced(s xpath3.Sequence) (text string, some bool, err error) {
+func (b *budget) spaced(s xpath3.Sequence) (text string, some bool, err error) {
 	if s == nil || s.Len() == 0 {
 		return "", false, nil
 	}
-	atoms, err := xpath3.AtomizeSequence(s)
+	atoms, err := b.atoms(s)
 	if err != nil {
 		return "", false, err
 	}
@@ -271,18 +271,18 @@ func spaced(s xpath3.Sequence) (text string, some bool, err error) {
 		text, err = xpath3.AtomicToString(atoms[0])
 		return text, true, err
 	}
-	var b strings.Builder
+	var joined strings.Builder
 	for i, a := range atoms {
 		if i > 0 {
-			b.WriteByte(' ')
+			joined.WriteByte(' ')
 		}
 		t, err := xpath3.AtomicToString(a)
 		if err != nil {
 			return "", false, err
 		}
-		b.WriteString(t)
+		joined.WriteString(t)
 	}
-	return b.String(), len(atoms) > 0, nil
+	return joined.String(), len(atoms) > 0, nil
 }
 
 // setAttribute sets an attribute and declares the namespace of its name.
@@ -690,7 +690,7 @@ func (m *maker) contentText() (text string, some bool, err error) {
 			text, some = text+p.text, true
 			continue
 		}
-		t, any, err := spaced(m.next())
+		t, any, err := m.spaced(m.next())
 		if err != nil {
 			return "", false, err
 		}

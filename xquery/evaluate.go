@@ -154,7 +154,8 @@ func (q *Query) run(
 	if q.identity && s != nil {
 		s = xpath3.ItemSlice{s.Get(0)}
 	}
-	return s, b, nil
+	s, err = w.budget.bounded(s)
+	return s, b, err
 }
 
 // evaluated is what a run leaves besides its result: what it took, and the innermost expression in a traced one.

@@ -145,7 +145,7 @@ func (m *module) formatters() map[xpath3.QualifiedName]xpath3.FunctionItem {
 	all := make(map[xpath3.QualifiedName]xpath3.FunctionItem, len(m.formats)+1)
 	all[xpath3.QualifiedName{}] = builtin("format-number", 2)
 	for key, format := range m.formats {
-		all[key] = builtinOf(newEvaluator().DefaultDecimalFormat(format), "format-number", 2)
+		all[key] = builtinOf(newEvaluator().DefaultDecimalFormat(format), "fn", "format-number", 2)
 	}
 	return all
 }

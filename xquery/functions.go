@@ -30,6 +30,12 @@ func (*countedFunctions) Call(_ context.Context, args []xpath3.Sequence) (xpath3
 			return nil, xpathError(codeNoFocus, "the context item is absent")
 		}
 	}
+	if f.Namespace == xpath3.NSFn && atomizing[f.Name] {
+		f = atomizingFunction(f)
+	}
+	if nestsResults(f.Namespace, f.Name) {
+		f = nestingFunction(f)
+	}
 	if len(args) == 3 {
 		f = inModule(f, args[2])
 	}
@@ -86,6 +92,10 @@ func countFunction(f xpath3.FunctionItem) xpath3.FunctionItem {
 			return nil, b.exceeded("functions call each other more than %d deep", b.limits.Depth)
 		}
 		defer func() { b.depth-- }()
+		args, err := b.atomizeParameters(f.ParamTypes, args)
+		if err != nil {
+			return nil, err
+		}
 		result, err := invoke(b.within(ctx), args)
 		if err != nil {
 			return nil, err

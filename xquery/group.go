@@ -8,8 +8,8 @@ import (
 )
 
 // groupingKey is the value of a grouping variable: atomized, at most one item.
-func groupingKey(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
-	atoms, err := atMost(args[0], 1)
+func groupingKey(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	atoms, err := b.key(args[0])
 	if err != nil || len(atoms) == 0 {
 		return nil, err
 	}
@@ -250,7 +250,7 @@ func something(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 }
 
 func joinItems(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
-	text, _, err := spaced(args[0])
+	text, _, err := b.spaced(args[0])
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
@@ -30,12 +31,12 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // builtin is a function of helium's with its own checks of arguments. It must not depend on the focus.
 func builtin(local string, arity int) xpath3.FunctionItem {
-	return builtinOf(newEvaluator(), local, arity)
+	return builtinOf(newEvaluator(), "fn", local, arity)
 }
 
 // builtinOf is such a function as an evaluator gives it.
-func builtinOf(evaluator xpath3.Evaluator, local string, arity int) xpath3.FunctionItem {
-	ref := xpath3.NamedFunctionRef{Prefix: "fn", Name: local, Arity: arity}
+func builtinOf(evaluator xpath3.Evaluator, prefix, local string, arity int) xpath3.FunctionItem {
+	ref := xpath3.NamedFunctionRef{Prefix: prefix, Name: local, Arity: arity}
 	expression, err := xpath3.NewCompiler().CompileExpr(ref)
 	if err != nil {
 		panic("xquery: helium has no function " + local)
@@ -207,6 +208,10 @@ func guarded() map[string]xpath3.Function {
 	table["codepoints-to-string"] = &hook{1, 1, codepointsToString}
 	table["deep-equal"] = &hook{2, 3, deepEqual}
 	table["serialize"] = &hook{1, 2, serialize}
+	table["parse-ietf-date"] = &guard{
+		least: 1, byArity: []xpath3.FunctionItem{builtin("parse-ietf-date", 1)}, before: shortDate,
+	}
+	table["trace"] = &hook{1, 2, traced}
 	table["error"] = &hook{0, 3, raise}
 	table["concat"] = &hook{2, -1, concat}
 	table["string-join"] = &hook{1, 2, stringJoin}
@@ -227,6 +232,26 @@ func raise(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	return nil, err
 }
 
+// maxDate is longer than any date. helium's time for a longer text grows with the square of its length.
+const maxDate = 1 << 10
+
+func shortDate(_ *budget, args []xpath3.Sequence) error {
+	if textLength(args[0]) > maxDate {
+		return xpathError("FORG0010", "a text of more than %d bytes is no date", maxDate)
+	}
+	return nil
+}
+
+// traced is fn:trace, whose label and value go nowhere.
+func traced(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if len(args) == 2 {
+		if _, err := oneString(args[1]); err != nil {
+			return nil, err
+		}
+	}
+	return args[0], nil
+}
+
 // stringJoin is fn:string-join. It adds up the length before it joins: a sequence may hold the same long string many
 // times.
 func stringJoin(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
@@ -244,7 +269,7 @@ func stringJoin(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	if args[0] == nil {
 		return xpath3.SingleString(""), nil
 	}
-	atoms, err := xpath3.AtomizeSequence(args[0])
+	atoms, err := b.atoms(args[0])
 	if err != nil {
 		return nil, err
 	}
@@ -401,6 +426,13 @@ var refused = map[xpath3.QualifiedName]xpath3.Function{
 	{URI: xpath3.NSFn, Name: "load-xquery-module"}:              refuse(1, 2, "FOQM0006", "modules cannot be loaded at run time"),
 	{URI: xpath3.NSFn, Name: "transform"}:                       refuse(1, 1, "FOXT0004", "XSLT is not available"),
 }
+
+// replaced are all standard functions that helium finds by their qualified names and that are ours.
+var replaced = func() map[xpath3.QualifiedName]xpath3.Function {
+	table := combinations()
+	maps.Copy(table, refused)
+	return table
+}()
 
 func notAvailable(most int) *refusal {
 	return &refusal{least: 1, most: most, result: xpath3.SingleBoolean(false)}

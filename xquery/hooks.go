@@ -25,6 +25,10 @@ const (
 	hookSupplied = "\x01supplied" // whether the caller supplied the variable
 	hookTree     = "\x01tree"     // its argument, whose length is counted like that of a document
 	hookText     = "\x01text"     // its argument, whose text is counted
+	hookNested   = "\x01nested"   // its argument, an array or a map that was made, or a function that makes such ones
+	hookAtoms    = "\x01atoms"    // its argument, atomized if that could be large; of a function the arguments
+	hookParams   = "\x01params"   // its argument, a function, that gets its arguments atomized as its parameters want it
+	hookWeighed  = "\x01weighed"  // its argument, which will be atomized, too
 	hookMismatch = "\x01mismatch" // fails: a value is not of its declared type
 	hookTuple    = "\x01tuple"    // a tuple of a FLWOR expression: number of keys, keys, variables
 	hookSort     = "\x01sort"     // tuples in their order: order specification, tuples
@@ -140,6 +144,10 @@ var hooks = func() map[string]xpath3.Function {
 		hookSupplied: &hook{1, 1, supplied},
 		hookTree:     &hook{1, 1, chargedTree},
 		hookText:     &hook{1, 1, chargedText},
+		hookNested:   &hook{1, 1, boundedNesting},
+		hookAtoms:    &hook{1, 1, atomized},
+		hookParams:   &hook{1, 1, parametersAtomized},
+		hookWeighed:  &hook{1, 1, weighed},
 		hookMismatch: &hook{1, 1, mismatch},
 		hookTuple:    &hook{1, -1, makeTuple},
 		hookSort:     &hook{2, 2, sortTuples},
@@ -246,29 +254,14 @@ func concatOperand(s xpath3.Sequence) (string, error) {
 			return "", xpathError("FOTY0013", "a function or a map has no string value")
 		}
 	}
-	atoms, err := xpath3.AtomizeSequence(s)
+	atoms, err := firstAtoms(nil, s, 2)
 	if err != nil || len(atoms) == 0 {
 		return "", err
 	}
 	if len(atoms) > 1 {
-		return "", typeError("expected at most one item to concatenate, but there are %d", len(atoms))
+		return "", typeError("expected at most one item to concatenate, but there are more")
 	}
 	return xpath3.AtomicToString(atoms[0])
-}
-
-// atMost atomizes a sequence that may have this many items.
-func atMost(s xpath3.Sequence, most int) ([]xpath3.AtomicValue, error) {
-	if s == nil {
-		return nil, nil
-	}
-	atoms, err := xpath3.AtomizeSequence(s)
-	if err != nil {
-		return nil, err
-	}
-	if len(atoms) > most {
-		return nil, typeError("expected at most %d item, but there are %d", most, len(atoms))
-	}
-	return atoms, nil
 }
 
 func boundedNumber(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
@@ -293,10 +286,10 @@ func boundedNumber(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	return s, nil
 }
 
-func boundedDigits(_ *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
-	s := args[0]
-	if s == nil || s.Len() != 1 {
-		return s, nil
+func boundedDigits(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	s, err := b.atomized(args[0])
+	if err != nil || s == nil || s.Len() != 1 {
+		return s, err
 	}
 	size := 0
 	switch item := s.Get(0).(type) {

@@ -217,7 +217,10 @@ func (lookAhead) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Seque
 	if err != nil || value == nil {
 		return nodes, b.failed
 	}
-	atoms, err := xpath3.AtomizeSequence(value)
+	atoms, err := b.atoms(value)
+	if b.failed != nil {
+		return nodes, b.failed
+	}
 	if err != nil {
 		return nodes, nil //nolint:nilerr // the condition itself reports it, if there is anything to compare
 	}
@@ -300,7 +303,7 @@ func (j *joinIndex) build(ctx context.Context, b *budget, own xpath3.FunctionIte
 		if value == nil {
 			continue
 		}
-		atoms, err := xpath3.AtomizeSequence(value)
+		atoms, err := b.atoms(value)
 		if err != nil {
 			return false
 		}

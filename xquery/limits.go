@@ -68,6 +68,7 @@ type budget struct {
 	input   *Input
 	read    map[string]*Document // by fn:doc
 	joins   map[int]*joinIndex
+	nested  nestings
 
 	functions []context.CancelFunc // ends outer
 	external  context.Context

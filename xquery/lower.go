@@ -67,7 +67,7 @@ func (c *compiler) untraced(e expr) xpath3.Expr {
 	case *mapOf:
 		return c.mapOf(e)
 	case *arrayOf:
-		return xpath3.ArrayConstructorExpr{Items: c.exprs(e.members), SquareBracket: e.square}
+		return countNested(e.members, xpath3.ArrayConstructorExpr{Items: c.exprs(e.members), SquareBracket: e.square})
 	case *conditional:
 		return xpath3.IfExpr{Cond: c.expr(e.test), Then: c.expr(e.then), Else: c.expr(e.otherwise)}
 	case *quantified:
@@ -326,7 +326,7 @@ func digits(target string, operand xpath3.Expr) xpath3.Expr {
 	switch target {
 	case "integer", "decimal", "nonNegativeInteger", "nonPositiveInteger", "positiveInteger", "negativeInteger",
 		"long", "int", "short", "byte", "unsignedLong", "unsignedInt", "unsignedShort", "unsignedByte",
-		"duration", "dayTimeDuration", "yearMonthDuration", "dateTime", "date", "time", "dateTimeStamp":
+		"double", "float", "duration", "dayTimeDuration", "yearMonthDuration", "dateTime", "date", "time", "dateTimeStamp":
 		return hookCall(hookDigits, operand)
 	}
 	return operand
@@ -348,7 +348,7 @@ func (c *compiler) mapOf(e *mapOf) xpath3.Expr {
 	for i := range e.keys {
 		m.Pairs[i] = xpath3.MapConstructorPair{Key: c.expr(e.keys[i]), Value: c.expr(e.values[i])}
 	}
-	return m
+	return countNested(e.values, m)
 }
 
 var deep = xpath3.Step{Axis: xpath3.AxisDescendantOrSelf, NodeTest: xpath3.TypeTest{Kind: xpath3.NodeKindNode}}

@@ -11,6 +11,9 @@ import (
 // call compiles a static function call. Functions that it makes of others count their calls.
 func (c *compiler) call(e *call) xpath3.Expr {
 	target := c.direct(e)
+	if nestsResults(e.name.uri, e.name.local) {
+		target = hookCall(hookNested, target)
+	}
 	if slices.Contains(e.args, nil) || e.name.uri == xpath3.NSFn && e.name.local == "function-lookup" {
 		return hookCall(hookFunction, target)
 	}
@@ -24,14 +27,34 @@ func (c *compiler) direct(e *call) xpath3.Expr {
 		return edited
 	}
 	target := xpath3.FunctionCall{Prefix: prefix, Name: local, Args: c.exprs(e.args)}
+	if d := c.userCall(e.name, len(e.args)); d != nil {
+		return atomizedCall(d, e, target)
+	}
 	if !accepts(e.name, len(e.args)) {
-		return target // a function of the query or of the caller
+		return target // a function of the caller
 	}
 	switch e.name.uri {
 	case xpath3.NSXS:
 		return c.castCall(e, target)
 	case xpath3.NSFn, xpath3.NSArray:
 		return c.standardCall(e, target)
+	}
+	return target
+}
+
+// atomizedCall is a call of a function of the query, with arguments that are atomized where it declares many atomic values.
+func atomizedCall(d *declared, e *call, target xpath3.FunctionCall) xpath3.Expr {
+	if !anyManyAtoms(d.types) {
+		return target
+	}
+	if slices.Contains(e.args, nil) {
+		ref := xpath3.NamedFunctionRef{Prefix: target.Prefix, Name: target.Name, Arity: len(e.args)}
+		return xpath3.DynamicFunctionCall{Func: hookCall(hookParams, ref), Args: target.Args}
+	}
+	for i := range d.types {
+		if manyAtoms(&d.types[i]) && !isAtomic(e.args[i]) {
+			target.Args[i] = hookCall(hookAtoms, target.Args[i])
+		}
 	}
 	return target
 }
@@ -45,6 +68,9 @@ func (c *compiler) castCall(e *call, target xpath3.FunctionCall) xpath3.Expr {
 		return c.qname(e.static, target.Args[0], hookQName, true)
 	}
 	target.Args[0] = digits(e.name.local, target.Args[0])
+	if call, ok := target.Args[0].(xpath3.FunctionCall); (!ok || call.Name != hookDigits) && !isAtomic(e.args[0]) {
+		target.Args[0] = hookCall(hookAtoms, target.Args[0])
+	}
 	if makesText(e.name.local) {
 		return hookCall(hookText, target)
 	}
@@ -84,8 +110,12 @@ func (c *compiler) functionRef(e *functionRef) xpath3.Expr {
 	if e.name.uri == xpath3.NSXS && local == "QName" {
 		c.prefixes = true
 	}
-	if c.userCall(e.name, e.arity) != nil {
-		return xpath3.NamedFunctionRef{Prefix: prefix, Name: local, Arity: e.arity}
+	if d := c.userCall(e.name, e.arity); d != nil {
+		ref := xpath3.NamedFunctionRef{Prefix: prefix, Name: local, Arity: e.arity}
+		if anyManyAtoms(d.types) {
+			return hookCall(hookParams, ref)
+		}
+		return ref
 	}
 	if e.name.uri == xpath3.NSFn && e.arity == 0 && focused[local] {
 		// The guarded function does not see the focus of the reference, the one under its qualified name does.

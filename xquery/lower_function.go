@@ -18,6 +18,9 @@ func (c *compiler) inlineFunction(e *inlineFunction) xpath3.Expr {
 // functionBody is the body of a function with its conversions: functions among its arguments and its results are made of
 // the declared types.
 func (c *compiler) functionBody(e *inlineFunction, params []xpath3.FunctionParam, body xpath3.Expr) xpath3.Expr {
+	if manyAtoms(e.returns) {
+		body = hookCall(hookAtoms, body)
+	}
 	body = c.coercion(e.returns, body)
 	var clauses []xpath3.FLWORClause
 	for i, p := range e.params {

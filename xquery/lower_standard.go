@@ -16,6 +16,9 @@ func (c *compiler) standardCall(e *call, target xpath3.FunctionCall) xpath3.Expr
 	if !partial {
 		args = c.defaultCollation(e, args)
 	}
+	if e.name.local == "sort" && len(e.args) < 3 && e.args[0] != nil {
+		args[0] = hookCall(hookWeighed, args[0])
+	}
 	target.Args = args
 	if e.name.uri != xpath3.NSFn {
 		return target
@@ -48,7 +51,36 @@ func (c *compiler) standardCall(e *call, target xpath3.FunctionCall) xpath3.Expr
 		}
 	}
 	target.Args = adapt(e, args)
+	if atomizing[e.name.local] && len(e.args) > 0 {
+		return atomizingCall(e.args[0], target)
+	}
 	return target
+}
+
+// atomizingCall is a call of a function that atomizes all of its first argument.
+func atomizingCall(first expr, target xpath3.FunctionCall) xpath3.Expr {
+	if first == nil {
+		return hookCall(hookAtoms, target) // a function
+	}
+	if !isAtomic(first) {
+		target.Args[0] = hookCall(hookAtoms, target.Args[0])
+	}
+	return target
+}
+
+// isAtomic says whether the items of an expression are known to be atomic values.
+func isAtomic(e expr) bool {
+	switch e := e.(type) {
+	case *literal, *unary, *quantified, *joined:
+		return true
+	case *operation:
+		switch e.op {
+		case xpath3.TokenBang, xpath3.TokenUnion, xpath3.TokenPipe, xpath3.TokenIntersect, xpath3.TokenExcept:
+			return false
+		}
+		return true
+	}
+	return false
 }
 
 // lookedUp is a function that was looked up, with what it takes of the context.

@@ -110,7 +110,7 @@ func editedMap(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	}
 	a, _ := args[1].Get(0).(xpath3.AtomicValue)
 	codes := a.StringVal()
-	edits, rest, err := readEdits(codes, args[2:])
+	edits, rest, err := b.readEdits(codes, args[2:])
 	if err != nil {
 		return nil, err
 	}
@@ -128,11 +128,19 @@ func editedMap(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	case askSize:
 		return xpath3.SingleInteger(int64(sizeAfter(base, edits))), nil
 	}
-	return xpath3.ItemSlice{applyEdits(base, edits)}, nil
+	items, err := b.itemsOfAll(append([]xpath3.Sequence{args[0]}, args[2:]...))
+	if err != nil {
+		return nil, err
+	}
+	changed := applyEdits(base, edits)
+	b.nested.note(changed, items)
+	return xpath3.ItemSlice{changed}, nil
 }
 
 // readEdits are the changes of a row, and the arguments behind them.
-func readEdits(codes string, args []xpath3.Sequence) (edits []mapEdit, rest []xpath3.Sequence, err error) {
+func (b *budget) readEdits(
+	codes string, args []xpath3.Sequence,
+) (edits []mapEdit, rest []xpath3.Sequence, err error) {
 	for _, code := range codes {
 		switch code {
 		case editPut:
@@ -145,7 +153,7 @@ func readEdits(codes string, args []xpath3.Sequence) (edits []mapEdit, rest []xp
 		case editRemove:
 			var keys []xpath3.AtomicValue
 			if args[0] != nil {
-				if keys, err = xpath3.AtomizeSequence(args[0]); err != nil {
+				if keys, err = b.atoms(args[0]); err != nil {
 					return nil, nil, err
 				}
 			}

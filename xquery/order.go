@@ -27,7 +27,7 @@ func makeTuple(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	n := int(count.BigInt().Int64())
 	t := &tuple{keys: make([]xpath3.AtomicValue, n), absent: make([]bool, n), values: args[1+n:]}
 	for i := range n {
-		atoms, err := atMost(args[1+i], 1)
+		atoms, err := b.key(args[1+i])
 		if err != nil {
 			return nil, err
 		}

@@ -57,7 +57,7 @@ func TestQT3(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(300)) // memory for time: the cases share two processors
-	verdicts := runQT3(suite, only, known)
+	verdicts := runQT3(suite, only)
 	var tally qt3Tally
 	for _, v := range verdicts {
 		tally.add(v)
@@ -79,7 +79,7 @@ func TestQT3(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	report := reportQT3(suite, settleQT3(verdicts, known), known)
+	report := reportQT3(suite, verdicts, known)
 	if *qt3Write || *qt3Report {
 		writeQT3(t, qt3ReportFile, func(w io.Writer) { _, _ = io.WriteString(w, report) })
 	}
@@ -132,8 +132,8 @@ func complainQT3(t *testing.T, differences []string) {
 	}
 }
 
-// runQT3 runs the cases on all processors. Those that take too long unexpectedly are run again, alone.
-func runQT3(suite *qt3Suite, only *regexp.Regexp, known map[string]qt3Expectation) map[string]qt3Verdict {
+// runQT3 runs the cases on all processors. Those that take too long are run again, alone.
+func runQT3(suite *qt3Suite, only *regexp.Regexp) map[string]qt3Verdict {
 	files := &qt3Files{}
 	cases := make(chan *qt3Case)
 	verdicts := make(map[string]qt3Verdict)
@@ -146,7 +146,7 @@ func runQT3(suite *qt3Suite, only *regexp.Regexp, known map[string]qt3Expectatio
 				v := c.verdict(files)
 				mu.Lock()
 				verdicts[c.id()] = v
-				if v.status == "timeout" && known[c.id()].status != "timeout" {
+				if v.status == "timeout" {
 					slow = append(slow, c)
 				}
 				mu.Unlock()

@@ -96,7 +96,7 @@ func codepointsToString(b *budget, args []xpath3.Sequence) (xpath3.Sequence, err
 			var err error
 			if a, ok := item.(xpath3.AtomicValue); ok {
 				atoms[0] = a
-			} else if atoms, err = xpath3.AtomizeSequence(xpath3.ItemSlice{item}); err != nil {
+			} else if atoms, err = b.atoms(xpath3.ItemSlice{item}); err != nil {
 				return nil, err
 			}
 			for _, a := range atoms {
