@@ -49,6 +49,8 @@ var greedy = []string{
 	`for $i in 1 to 90000 return //b[1 to 90000 = 0]`,
 	`let $s := string-join((1 to 1000) ! "ab") return (1 to 90000) ! matches($s, "^(a|b)*c$")`,
 	`try { count(for $a in 1 to 100000, $b in 1 to 100000 return ()) } catch * { "caught" }`,
+	`contains(string-join((1 to 10000) ! "a"), string-join((1 to 5000) ! "a") || "b", "http://www.w3.org/2013/collation/UCA")`,
+	`substring-after(string-join((1 to 10000) ! "a"), string-join((1 to 5000) ! "a") || "b", "http://www.w3.org/2013/collation/UCA")`,
 	// depth
 	`let $f := function($f) { $f($f) } return $f($f)`,
 	`let $f := function($f, $n) { 1 + $f($f, $n + 1) } return $f($f, 0)`,

@@ -305,7 +305,8 @@ const functionNames = `abs adjust-date-to-timezone adjust-dateTime-to-timezone a
 // does not see.
 func (m *module) contextual(local string) bool {
 	switch local {
-	case "distinct-values", "deep-equal", "index-of", "sort", "substring-before", "substring-after":
+	case "distinct-values", "deep-equal", "index-of", "sort", "substring-before", "substring-after", "contains", "starts-with",
+		"ends-with":
 		return m.collation != codepointCollation
 	case "format-number":
 		return len(m.formats) > 0
