@@ -306,7 +306,9 @@ func (m *benchmark) benchList(b *testing.B) {
 
 // benchCommit: one attribute in the directory and one column, with an event, against a loop written by hand: a durable
 // intent, the directory, then the row, an outbox and the end of the intent in one transaction. "bare" sends the statements
-// of that transaction one by one, as most programs do; "batch" sends them in one round trip.
+// of that transaction one by one, as most programs do; "batch" sends them in one round trip. "careful" does as "bare", but
+// looks at the entry and the row before, and writes only if the entry is still that one: without it, what others have
+// changed meanwhile is overwritten.
 func (m *benchmark) benchCommit(b *testing.B, clients int) {
 	ctx := context.Background()
 	_, err := m.pool.Exec(ctx, `CREATE TABLE IF NOT EXISTS bench_intent (id bigserial PRIMARY KEY, dn text, plan text, done bool);
@@ -317,9 +319,17 @@ func (m *benchmark) benchCommit(b *testing.B, clients int) {
 		conns[i] = m.dial(b)
 	}
 	var number atomic.Int64
-	byHand := func(side int, finish func(context.Context, int64, int, int64) error) work {
+	byHand := func(side int, careful bool, finish func(context.Context, int64, int, int64) error) work {
 		return func(client int, random *rand.Rand) (int, error) {
-			return 1, m.byHand(ctx, conns[client], pick(side, client, clients, random), number.Add(1), finish)
+			user := pick(side, client, clients, random)
+			var guard []goldap.Control
+			if careful {
+				var err error
+				if guard, err = m.look(ctx, conns[client], user); err != nil {
+					return 0, err
+				}
+			}
+			return 1, m.byHand(ctx, conns[client], user, number.Add(1), guard, finish)
 		}
 	}
 	compare(b, clients, func(client int, random *rand.Rand) (int, error) {
@@ -329,18 +339,41 @@ func (m *benchmark) benchCommit(b *testing.B, clients int) {
 			Changes: map[string]any{"title": fmt.Sprintf("Engineer %d", n), "costCenter": n},
 		})
 		return 1, err
-	}, side{"bare", byHand(1, m.finishOneByOne)}, side{"batch", byHand(2, m.finishBatch)})
+	}, side{"bare", byHand(1, false, m.finishOneByOne)}, side{"batch", byHand(2, false, m.finishBatch)},
+		side{"careful", byHand(3, true, m.finishOneByOne)})
 }
 
 // pick chooses a user of the side's and the client's own: the comparison is not about conflicts, nor about what Clacks
 // does when others write into its backends.
 func pick(side, client, clients int, random *rand.Rand) int {
-	const sides = 3
+	const sides = 4
 	return (random.IntN(benchUsers/clients/sides)*clients+client)*sides + side
 }
 
+const assertionOID = "1.3.6.1.1.12"
+
+// look reads a user's entry and row, and returns the assertion that the entry is still that one (RFC 4528).
+func (m *benchmark) look(ctx context.Context, conn *goldap.Conn, user int) ([]goldap.Control, error) {
+	found, err := conn.Search(goldap.NewSearchRequest(m.dns[user], goldap.ScopeBaseObject, goldap.NeverDerefAliases, 0, 0, false,
+		"(objectClass=*)", []string{"*", "entryCSN"}, nil))
+	if err != nil {
+		return nil, err
+	}
+	var badge string
+	var center int64
+	err = m.pool.QueryRow(ctx, `SELECT badge_number, cost_center FROM employees WHERE login = $1`, m.logins[user]).Scan(&badge, &center)
+	if err != nil {
+		return nil, err
+	}
+	filter, err := goldap.CompileFilter("(entryCSN=" + found.Entries[0].GetAttributeValue("entryCSN") + ")")
+	if err != nil {
+		return nil, err
+	}
+	return []goldap.Control{goldap.NewControlString(assertionOID, true, string(filter.Bytes()))}, nil
+}
+
 // byHand is one commit without Clacks.
-func (m *benchmark) byHand(ctx context.Context, conn *goldap.Conn, user int, n int64,
+func (m *benchmark) byHand(ctx context.Context, conn *goldap.Conn, user int, n int64, guard []goldap.Control,
 	finish func(ctx context.Context, intent int64, user int, n int64) error) error {
 	var intent int64
 	err := m.pool.QueryRow(ctx, `INSERT INTO bench_intent (dn, plan, done) VALUES ($1, $2, false) RETURNING id`,
@@ -348,7 +381,7 @@ func (m *benchmark) byHand(ctx context.Context, conn *goldap.Conn, user int, n i
 	if err != nil {
 		return err
 	}
-	modify := goldap.NewModifyRequest(m.dns[user], nil)
+	modify := goldap.NewModifyRequest(m.dns[user], guard)
 	modify.Replace("title", []string{fmt.Sprintf("Engineer %d", n)})
 	if err := conn.Modify(modify); err != nil {
 		return err
