@@ -49,6 +49,17 @@ func Compile(source string, options Options) (*Query, error) {
 		o.text = ""
 		return nil, o.asError(tooMuch(0, "the query is larger than %d bytes", MaxSource))
 	}
+	return compileText(source, o, options)
+}
+
+// compileText is Compile for a text that is not too long. A mistake of ours is an error of this query: whoever compiles
+// what strangers send must live on.
+func compileText(source string, o origin, options Options) (compiled *Query, err error) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			compiled, err = nil, o.asError(fail(codeExternal, 0, "the compilation failed unexpectedly: %v", broken))
+		}
+	}()
 	m, err := parse(&o, &options)
 	if err != nil {
 		return nil, o.asError(err)

@@ -40,6 +40,8 @@ var languageQueries = []struct{ query, want string }{
 	{`declare namespace a = "urn:a"; let $f := %a:note(1) function($x) { $x } return $f(1)`, `1`},
 	{`declare decimal-format local:f decimal-separator = "," grouping-separator = "."; format-number(1.5, "0,0", "local:f")`, `1,5`},
 	{`declare base-uri "http://example.org/a"; base-uri(<a/>)`, `http://example.org/a`},
+	{`document { <a><b/></a> }//b[count(/) = 1][(/) instance of document-node()]`, `<b/>`},
+	{`document { <a>1<b>1</b></a> }/a[1 to count(/) = 1][not(/ = "1")]/b`, `<b>1</b>`},
 }
 
 func TestLanguage(t *testing.T) {

@@ -153,7 +153,7 @@ func asksPosition(e expr) bool {
 	case *literal, *variable, *contextItem:
 		return false
 	case *path:
-		return e.parts[0].step == nil && !e.fromRoot // what stands first has the focus of the predicate
+		return !e.fromRoot && e.parts[0].step == nil // what stands first has the focus of the predicate
 	case *sequenceOf:
 		return slices.ContainsFunc(e.items, asksPosition)
 	case *operation:
