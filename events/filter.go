@@ -3,11 +3,13 @@ package events
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"clacks"
 	"clacks/xquery"
 )
 
@@ -126,13 +128,19 @@ type filters struct {
 	bySrc   map[string]*filter
 }
 
-// compileFilter compiles a query and finds out which events it has to be evaluated on.
-func compileFilter(source string) (*filter, error) {
+// compileFilter compiles a query and finds out which events it has to be evaluated on. The links of a bus ask for it in
+// goroutines of their own, where a mistake of the analysis would end the service for everybody.
+func compileFilter(source string) (f *filter, err error) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			f, err = nil, clacks.E(clacks.Internal, "events.filter", "the analysis of a query failed: %v\n%s", broken, debug.Stack())
+		}
+	}()
 	compiled, err := xquery.Compile(source, queryOptions)
 	if err != nil {
 		return nil, err
 	}
-	f := &filter{query: compiled, variables: len(compiled.Uses().Variables) > 0}
+	f = &filter{query: compiled, variables: len(compiled.Uses().Variables) > 0}
 	f.scope = scopeOf(compiled)
 	f.requires = f.scope.narrow(compiled.Requires())
 	return f, nil
