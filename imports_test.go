@@ -32,7 +32,7 @@ var mayImport = map[string]string{
 	"clacks/backends/sql":         "clacks clacks/backends clacks/internal/store",
 	"clacks/backends/directory":   "clacks clacks/backends clacks/internal/store clacks/internal/dn clacks/internal/password",
 	"clacks/mapping":              "clacks clacks/definitions clacks/backends clacks/xquery clacks/internal/password clacks/internal/dn clacks/internal/nearest",
-	"clacks/objects/journal":      "clacks clacks/backends clacks/internal/store clacks/internal/failpoint",
+	"clacks/objects/journal":      "clacks clacks/backends clacks/internal/store clacks/internal/dn clacks/internal/failpoint",
 	"clacks/objects": "clacks clacks/access clacks/mapping clacks/definitions clacks/backends clacks/xquery clacks/objects/journal " +
 		"clacks/internal/store clacks/internal/dn clacks/internal/nearest clacks/internal/failpoint",
 	"clacks/events":        "clacks clacks/access clacks/objects clacks/xquery clacks/internal/store clacks/internal/xsd clacks/internal/nearest",
