@@ -200,7 +200,7 @@ var guardedFunctions = []struct {
 var focused = map[string]bool{"string": true, "data": true, "normalize-space": true}
 
 func guarded() map[string]xpath3.Function {
-	table := make(map[string]xpath3.Function, len(guardedFunctions)+2)
+	table := make(map[string]xpath3.Function, len(guardedFunctions)+12)
 	for _, f := range guardedFunctions {
 		g := newGuard(f.name, f.least, f.most)
 		g.before, g.slow = f.before, f.slow
@@ -218,6 +218,9 @@ func guarded() map[string]xpath3.Function {
 	table["error"] = &hook{0, 3, raise}
 	table["concat"] = &hook{2, -1, concat}
 	table["string-join"] = &hook{1, 2, stringJoin}
+	for _, local := range [...]string{"id", "element-with-id"} {
+		table[local] = &idSearch{xpath3.QNameValue{URI: xpath3.NSFn, Local: local}}
+	}
 	return table
 }
 

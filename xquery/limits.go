@@ -69,6 +69,7 @@ type budget struct {
 	read    map[string]*Document // by fn:doc
 	joins   map[int]*joinIndex
 	nested  nestings
+	ids     map[*helium.Document]map[string]elementByID // see idSearch
 
 	functions []context.CancelFunc // ends outer
 	external  context.Context

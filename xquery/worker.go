@@ -129,7 +129,7 @@ func (q *Query) release(w *worker) {
 	}
 	w.budget.query, w.budget.focus, w.budget.defined, w.budget.values = nil, nil, nil, nil
 	w.budget.owners, w.budget.owner, w.budget.raised, w.budget.input, w.budget.read = nil, nil, nil, nil, nil
-	w.budget.joins, w.budget.nested = nil, nestings{}
+	w.budget.joins, w.budget.nested, w.budget.ids = nil, nestings{}, nil
 	w.home.put(w)
 }
 

@@ -1,0 +1,147 @@
+package xquery
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/lestrrat-go/helium"
+	"github.com/lestrrat-go/helium/xpath3"
+)
+
+// Some of helium's functions take much longer than the size of their arguments tells, and ask nobody meanwhile. What these
+// take is counted here, or they are done another way.
+
+// idSearch is fn:id or fn:element-with-id. In a document that no parser made, helium walks through the tree for each ID;
+// here this is done once in an evaluation.
+type idSearch struct{ name xpath3.QNameValue }
+
+func (*idSearch) MinArity() int { return 1 }
+func (*idSearch) MaxArity() int { return 2 }
+
+func (s *idSearch) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	b := budgetOf(ctx)
+	if b == nil {
+		return nil, errOutside
+	}
+	doc := searchedDocument(ctx, args)
+	if doc == nil || doc.SkipIDs() || doc.IDTable() != nil || doc.IntSubset() != nil || doc.ExtSubset() != nil {
+		return s.native(ctx, args)
+	}
+	known, err := b.elementsByID(doc)
+	if err != nil {
+		return nil, err
+	}
+	atoms, err := b.atoms(args[0])
+	if err != nil {
+		return nil, err
+	}
+	var found []elementByID
+	for _, a := range atoms {
+		text, err := xpath3.AtomicToString(a)
+		if err != nil {
+			return nil, err
+		}
+		for id := range strings.FieldsSeq(text) {
+			if err := b.Err(); err != nil {
+				return nil, err
+			}
+			if e, ok := known[id]; ok {
+				found = append(found, e)
+			}
+		}
+	}
+	return b.inOrder(found), nil
+}
+
+// native is the function as helium has it.
+func (s *idSearch) native(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	found, err := xpath3.CallFunctionLookup(ctx, []xpath3.Sequence{
+		xpath3.ItemSlice{xpath3.AtomicValue{TypeName: xpath3.TypeQName, Value: s.name}}, xpath3.SingleInteger(int64(len(args))),
+	})
+	if err != nil {
+		return nil, err
+	}
+	f, _ := found.Get(0).(xpath3.FunctionItem)
+	return f.Invoke(ctx, args)
+}
+
+// searchedDocument is the document of the node that the arguments or the focus give; nil if there is none.
+func searchedDocument(ctx context.Context, args []xpath3.Sequence) *helium.Document {
+	node := xpath3.FnContextNode(ctx)
+	if len(args) > 1 {
+		if args[1] == nil || args[1].Len() != 1 {
+			return nil
+		}
+		item, _ := args[1].Get(0).(xpath3.NodeItem)
+		node = item.Node
+	}
+	for node != nil {
+		if doc, ok := node.(*helium.Document); ok {
+			return doc
+		}
+		node = node.Parent()
+	}
+	return nil
+}
+
+// elementByID is an element that has an ID, and how many stand before it.
+type elementByID struct {
+	element helium.Node
+	place   int
+}
+
+// elementsByID are the first elements with each ID in a document without a document type: only xml:id gives one.
+func (b *budget) elementsByID(doc *helium.Document) (map[string]elementByID, error) {
+	if known, ok := b.ids[doc]; ok {
+		return known, nil
+	}
+	found := make(map[string]elementByID)
+	err := helium.Walk(doc, helium.NodeWalkerFunc(func(n helium.Node) error {
+		if err := b.Err(); err != nil {
+			return err
+		}
+		e, ok := n.(*helium.Element)
+		if !ok {
+			return nil
+		}
+		id := idOf(e)
+		if _, again := found[id]; again || id == "" || nameLength(id) != len(id) {
+			return nil
+		}
+		found[id] = elementByID{e, len(found)}
+		return b.construct(2 * itemCost)
+	}))
+	if err != nil {
+		return nil, err
+	}
+	if b.ids == nil {
+		b.ids = make(map[*helium.Document]map[string]elementByID)
+	}
+	b.ids[doc] = found
+	return found, nil
+}
+
+// idOf is the xml:id of an element.
+func idOf(e *helium.Element) (id string) {
+	e.ForEachAttribute(func(a *helium.Attribute) bool {
+		if a.Name() == "xml:id" {
+			id = strings.TrimSpace(a.Value())
+		}
+		return id == ""
+	})
+	return id
+}
+
+// inOrder are elements in the order of their document, each once.
+func (b *budget) inOrder(found []elementByID) xpath3.Sequence {
+	slices.SortFunc(found, func(x, y elementByID) int { return cmp.Compare(x.place, y.place) })
+	found = slices.Compact(found)
+	items := make(xpath3.ItemSlice, len(found))
+	for i, e := range found {
+		kind := b.worker.types[e.element]
+		items[i] = xpath3.NodeItem{Node: e.element, TypeAnnotation: kind, AtomizedType: kind}
+	}
+	return items
+}

@@ -1,0 +1,59 @@
+package xquery
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// evaluateAlone evaluates a query without a context item and gives the strings of its result.
+func evaluateAlone(t *testing.T, query string, limits Limits) (string, error) {
+	t.Helper()
+	q, err := Compile(query, Options{})
+	if err != nil {
+		t.Fatalf("%.200s: %v", query, err)
+	}
+	s, err := q.Evaluate(context.Background(), Input{Limits: limits})
+	if err != nil {
+		return "", err
+	}
+	texts, err := s.Strings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(texts, " "), nil
+}
+
+// A search for many IDs takes steps for the tree and for the IDs, not for their product.
+func TestIDs(t *testing.T) {
+	const tree = `let $d := document { <a xml:id="root">{ for $i in 1 to 500 return <b xml:id="{ "x" || $i }"><c xml:id="{ "x" || $i }"/></b> }</a> } `
+	for query, want := range map[string]string{
+		`count($d/id((1 to 500) ! ("x" || .)))`:                                          "500",
+		`count($d/id(string-join((1 to 500) ! ("x" || .), " ")))`:                        "500",
+		`$d/id(("x7 x3  x7", "x11", "none", "1", "root"))/(name() || @xml:id)`:           "aroot bx3 bx7 bx11",
+		`id("x1", $d/a/b[3]/@xml:id)/@xml:id, id("x2", ($d//c)[2])/@xml:id`:              "x1 x2",
+		`$d/id#1("x5")/@xml:id, $d/function-lookup(xs:QName("fn:id"), 1)("x6")/@xml:id`:  "x5 x6",
+		`$d/element-with-id("x9")/name(), element-with-id("x9", $d)/name()`:              "b b",
+		`$d/id(?)("x4")/@xml:id, id(?, $d)("x8")/@xml:id, id([("x1", "x2")], $d)/name()`: "x4 x8 b b",
+	} {
+		got, err := evaluateAlone(t, tree+"return ("+query+")", Limits{Steps: 30_000, Time: time.Hour})
+		if err != nil || got != want {
+			t.Errorf("%s: %q, %v, not %q", query, got, err, want)
+		}
+	}
+	for query, code := range map[string]string{
+		`id("x")`: codeNoFocus, `id#1("x")`: codeNoFocus, `1 ! id("x")`: codeType, `id("x", 1)`: codeType, `id("x", <a/>)`: "FODC0001",
+		`<a/> ! id("x")`: "FODC0001", `id("x", ())`: codeType,
+	} {
+		var e *Error
+		if _, err := evaluateAlone(t, query, Limits{}); !errors.As(err, &e) || e.Code != code {
+			t.Errorf("%s: %v, not %s", query, err, code)
+		}
+	}
+	_, err := evaluateAlone(t, tree+`return $d/id("x1")`, Limits{Steps: 3000, Time: time.Hour})
+	if _, more := evaluateAlone(t, tree+`return (1 to 20000) ! $d/id(("x1", "x2"))`, Limits{Steps: 30_000, Time: time.Hour}); err == nil || !errors.Is(more, ErrLimit) {
+		t.Errorf("%v, %v", err, more)
+	}
+}
