@@ -3,9 +3,13 @@ package xquery
 import (
 	"context"
 	"errors"
+	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lestrrat-go/helium/xpath3"
 )
 
 // evaluateAlone evaluates a query without a context item and gives the strings of its result.
@@ -56,4 +60,50 @@ func TestIDs(t *testing.T) {
 	if _, more := evaluateAlone(t, tree+`return (1 to 20000) ! $d/id(("x1", "x2"))`, Limits{Steps: 30_000, Time: time.Hour}); err == nil || !errors.Is(more, ErrLimit) {
 		t.Errorf("%v, %v", err, more)
 	}
+}
+
+// takenItems is a sequence that notes how many of its items were looked at.
+type takenItems struct {
+	sequenceInterface
+	taken *int
+}
+
+func (s takenItems) Get(i int) xpath3.Item {
+	*s.taken++
+	return s.sequenceInterface.Get(i)
+}
+
+func (s takenItems) Items() iter.Seq[xpath3.Item] {
+	return func(yield func(xpath3.Item) bool) {
+		for i := range s.Len() {
+			if !yield(s.Get(i)) {
+				return
+			}
+		}
+	}
+}
+
+// What the separator makes long ends at the first item that does not fit.
+func TestSerializedSeparators(t *testing.T) {
+	for _, method := range []string{"xml", "html", "text", "adaptive"} {
+		for _, nested := range []bool{false, true} {
+			taken := 0
+			var s xpath3.Sequence = takenItems{xpath3.NewRangeSequence(1, 100_000), &taken}
+			if nested {
+				s = takenItems{xpath3.ItemSlice(slices.Repeat([]xpath3.Item{xpath3.NewArray([]xpath3.Sequence{xpath3.SingleInteger(1)})}, 100_000)), &taken}
+			}
+			b := &budget{limits: DefaultLimits, start: time.Now(), parent: context.Background()}
+			_, err := serialize(b, []xpath3.Sequence{s, xpath3.ItemSlice{xpath3.NewMap([]xpath3.MapEntry{
+				{Key: textValue("method"), Value: xpath3.SingleString(method)},
+				{Key: textValue("item-separator"), Value: xpath3.SingleString(strings.Repeat("<", 100_000))},
+			})}})
+			if !errors.Is(err, ErrLimit) || taken > 200 {
+				t.Errorf("%s, nested %t: %v after %d items", method, nested, err, taken)
+			}
+		}
+	}
+}
+
+func textValue(s string) xpath3.AtomicValue {
+	return xpath3.AtomicValue{TypeName: xpath3.TypeString, Value: s}
 }

@@ -30,6 +30,9 @@ func (n *normalizer) sequence(s xpath3.Sequence) error {
 }
 
 func (n *normalizer) item(item xpath3.Item) error {
+	if err := n.out.step(); err != nil {
+		return err
+	}
 	switch item := item.(type) {
 	case xpath3.ArrayItem:
 		if err := n.out.enter(); err != nil {
