@@ -145,3 +145,83 @@ func (b *budget) inOrder(found []elementByID) xpath3.Sequence {
 	}
 	return items
 }
+
+// What the copy of an array or a map takes: a step for so many members or entries, and so many bytes for each. It is more
+// in truth, but most copies are dropped again at once.
+const (
+	copiedInStep = 4
+	copiedBytes  = 4
+)
+
+// copied counts a copy of the arrays and maps in a sequence.
+func (b *budget) copied(s xpath3.Sequence) error {
+	list, _ := s.(xpath3.ItemSlice)
+	size := 0
+	for _, item := range list {
+		switch item := item.(type) {
+		case xpath3.ArrayItem:
+			size += item.Size()
+		case xpath3.MapItem:
+			size += item.Size()
+		}
+	}
+	b.steps += size / copiedInStep
+	if err := b.construct(size * copiedBytes); err != nil {
+		return err
+	}
+	return b.check()
+}
+
+// removeKeys is map:remove. helium copies the map for each key.
+func removeKeys(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	b := budgetOf(ctx)
+	if args[0] == nil || args[0].Len() != 1 {
+		return nil, typeError("expected a map")
+	}
+	m, ok := args[0].Get(0).(xpath3.MapItem)
+	if !ok {
+		return nil, typeError("expected a map, not another item")
+	}
+	keys, err := b.keySet(args[1])
+	if err != nil {
+		return nil, err
+	}
+	return xpath3.ItemSlice{without(m, keys)}, nil
+}
+
+// keySet is a map that has the atomized items of a sequence as its keys.
+func (b *budget) keySet(s xpath3.Sequence) (xpath3.MapItem, error) {
+	if s == nil {
+		return xpath3.NewMap(nil), nil
+	}
+	atoms, err := b.atoms(s)
+	if err != nil {
+		return xpath3.MapItem{}, err
+	}
+	b.steps += len(atoms)
+	if err := b.check(); err != nil {
+		return xpath3.MapItem{}, err
+	}
+	keys := xpath3.NewMapBuilder(xpath3.MergeUseFirst, len(atoms))
+	for _, a := range atoms {
+		if err := keys.Add(a, nil); err != nil {
+			return xpath3.MapItem{}, err
+		}
+	}
+	return keys.Build(), nil
+}
+
+// without is a map without the keys of another one.
+func without(m, keys xpath3.MapItem) xpath3.MapItem {
+	if keys.Size() == 1 {
+		return m.Remove(keys.Keys()[0])
+	}
+	left := xpath3.NewMapBuilder(xpath3.MergeUseFirst, m.Size())
+	_ = m.ForEach(func(key xpath3.AtomicValue, value xpath3.Sequence) error {
+		if keys.Contains(key) {
+			return nil
+		}
+		return left.Add(key, value)
+	})
+	return left.Build()
+}

@@ -91,9 +91,14 @@ func editCode(e *call) byte {
 
 // mapEdit is a change of a map: a new value of a key, or keys that are gone.
 type mapEdit struct {
-	keys  []xpath3.AtomicValue
+	keys  xpath3.MapItem // has the keys, with any values
 	value xpath3.Sequence
 	put   bool
+}
+
+// putting is the change that gives a key a value.
+func putting(key xpath3.AtomicValue, value xpath3.Sequence) mapEdit {
+	return mapEdit{keys: xpath3.NewMap([]xpath3.MapEntry{{Key: key}}), value: value, put: true}
 }
 
 // editedMap answers what the last function of a row asks.
@@ -132,6 +137,14 @@ func editedMap(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i, e := range edits {
+		if i > 0 && e.put {
+			continue // is done with others
+		}
+		if err := b.copied(args[0]); err != nil {
+			return nil, err
+		}
+	}
 	changed := applyEdits(base, edits)
 	b.nested.note(changed, items)
 	return xpath3.ItemSlice{changed}, nil
@@ -148,14 +161,12 @@ func (b *budget) readEdits(
 			if err != nil {
 				return nil, nil, err
 			}
-			edits = append(edits, mapEdit{keys: []xpath3.AtomicValue{key}, value: args[1], put: true})
+			edits = append(edits, putting(key, args[1]))
 			args = args[2:]
 		case editRemove:
-			var keys []xpath3.AtomicValue
-			if args[0] != nil {
-				if keys, err = b.atoms(args[0]); err != nil {
-					return nil, nil, err
-				}
+			keys, err := b.keySet(args[0])
+			if err != nil {
+				return nil, nil, err
 			}
 			edits = append(edits, mapEdit{keys: keys})
 			args = args[1:]
@@ -175,19 +186,9 @@ func mapKey(s xpath3.Sequence) (xpath3.AtomicValue, error) {
 	return atoms[0], nil
 }
 
-// names reports whether a key is among those of a change (op:same-key).
-func (m *mapEdit) names(key xpath3.AtomicValue) bool {
-	for _, k := range m.keys {
-		if xpath3.NewMap([]xpath3.MapEntry{{Key: k}}).Contains(key) {
-			return true
-		}
-	}
-	return false
-}
-
 func lookUp(base xpath3.MapItem, edits []mapEdit, key xpath3.AtomicValue) (xpath3.Sequence, bool) {
 	for i := len(edits) - 1; i >= 0; i-- {
-		if edits[i].names(key) {
+		if edits[i].keys.Contains(key) {
 			return edits[i].value, edits[i].put
 		}
 	}
@@ -198,10 +199,10 @@ func lookUp(base xpath3.MapItem, edits []mapEdit, key xpath3.AtomicValue) (xpath
 func sizeAfter(base xpath3.MapItem, edits []mapEdit) int {
 	size := base.Size()
 	for i := range edits {
-		for k, key := range edits[i].keys {
-			again := (&mapEdit{keys: edits[i].keys[k+1:]}).names(key)
+		for _, key := range edits[i].keys.Keys() {
+			again := false
 			for later := i + 1; later < len(edits) && !again; later++ {
-				again = edits[later].names(key)
+				again = edits[later].keys.Contains(key)
 			}
 			if again {
 				continue
@@ -236,13 +237,11 @@ func applyEdits(base xpath3.MapItem, edits []mapEdit) xpath3.MapItem {
 	}
 	for _, e := range edits {
 		if e.put {
-			puts = append(puts, xpath3.NewMap([]xpath3.MapEntry{{Key: e.keys[0], Value: e.value}}))
+			puts = append(puts, xpath3.NewMap([]xpath3.MapEntry{{Key: e.keys.Keys()[0], Value: e.value}}))
 			continue
 		}
 		flush()
-		for _, k := range e.keys {
-			base = base.Remove(k)
-		}
+		base = without(base, e.keys)
 	}
 	flush()
 	return base

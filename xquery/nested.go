@@ -170,16 +170,17 @@ func nestsResults(uri, local string) bool {
 	return uri == xpath3.NSArray && (local == "for-each" || local == "for-each-pair")
 }
 
-// combination is a function that makes an array or a map of its arguments. What is in the result is added up from these,
+// combination is a function that makes an array or a map of its arguments, the first of which it copies. What is in the result is added up from these,
 // because to look through the result takes longer than to make it.
 type combination struct {
 	least   int
 	merges  bool                  // it is map:merge
+	removes bool                  // it is map:remove
 	byArity []xpath3.FunctionItem // from least on
 }
 
 func newCombination(prefix, name string, least, most int) *combination {
-	c := &combination{least: least, merges: name == "merge"}
+	c := &combination{least: least, merges: name == "merge", removes: prefix == "map" && name == "remove"}
 	for arity := least; arity <= most; arity++ {
 		c.byArity = append(c.byArity, builtinOf(newEvaluator(), prefix, name, arity))
 	}
@@ -198,9 +199,15 @@ func (c *combination) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.
 	if err != nil {
 		return nil, err
 	}
+	if err := b.copied(args[0]); err != nil {
+		return nil, err
+	}
 	invoke := c.byArity[len(args)-c.least].Invoke
-	if c.merges && len(args) == 2 && combines(args[1]) {
+	switch {
+	case c.merges && len(args) == 2 && combines(args[1]):
 		invoke = mergeCombining
+	case c.removes:
+		invoke = removeKeys
 	}
 	result, err := invoke(ctx, args)
 	if err != nil || result == nil || result.Len() != 1 {
@@ -291,7 +298,7 @@ func lengthOf(s xpath3.Sequence) int {
 	return s.Len()
 }
 
-// combinations are the functions that nest their arguments.
+// combinations are the functions that nest their arguments or a part of them.
 func combinations() map[xpath3.QualifiedName]xpath3.Function {
 	table := make(map[xpath3.QualifiedName]xpath3.Function)
 	for _, f := range []struct {
@@ -302,9 +309,14 @@ func combinations() map[xpath3.QualifiedName]xpath3.Function {
 		{xpath3.NSArray, "array", "append", 2, 2},
 		{xpath3.NSArray, "array", "insert-before", 3, 3},
 		{xpath3.NSArray, "array", "join", 1, 1},
+		{xpath3.NSArray, "array", "remove", 2, 2},
+		{xpath3.NSArray, "array", "tail", 1, 1},
+		{xpath3.NSArray, "array", "subarray", 2, 3},
+		{xpath3.NSArray, "array", "reverse", 1, 1},
 		{xpath3.NSMap, "map", "put", 3, 3},
 		{xpath3.NSMap, "map", "entry", 2, 2},
 		{xpath3.NSMap, "map", "merge", 1, 2},
+		{xpath3.NSMap, "map", "remove", 2, 2},
 	} {
 		table[xpath3.QualifiedName{URI: f.uri, Name: f.name}] = newCombination(f.prefix, f.name, f.least, f.most)
 	}
