@@ -225,3 +225,53 @@ func without(m, keys xpath3.MapItem) xpath3.MapItem {
 	})
 	return left.Build()
 }
+
+// matchContext is the context of fn:analyze-string, which asks it before it makes the nodes of a match.
+type matchContext struct {
+	context.Context
+	budget *budget
+	bytes  int // of these nodes
+}
+
+func (m *matchContext) Err() error {
+	if err := m.budget.construct(m.bytes); err != nil {
+		return err
+	}
+	return m.budget.Err()
+}
+
+// analyzed counts what fn:analyze-string takes before any match, and is the context for it. Each match is an element with
+// a text, and so is each of its groups; to make sure that these fit, helium puts the text of a match together for each.
+func analyzed(ctx context.Context, b *budget, args []xpath3.Sequence) (context.Context, error) {
+	if err := chargeTree(b, args); err != nil {
+		return nil, err
+	}
+	groups := groupsOf(textOf(args[1]))
+	b.steps += groups * textLength(args[0]) / textStep
+	return &matchContext{ctx, b, 2 * nodeCost * (1 + groups)}, b.check()
+}
+
+// groupsOf is the greatest number of groups in one of the alternatives of a regular expression.
+func groupsOf(pattern string) int {
+	most, groups, open, class := 0, 0, 0, 0
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\':
+			i++
+		case c == '[':
+			class++
+		case c == ']':
+			class--
+		case class > 0:
+		case c == '(':
+			groups++
+			open++
+		case c == ')':
+			open--
+		case c == '|' && open == 0:
+			groups = 0
+		}
+		most = max(most, groups)
+	}
+	return most
+}

@@ -161,3 +161,32 @@ func TestRemovedKeys(t *testing.T) {
 		}
 	}
 }
+
+// The nodes of fn:analyze-string count as they are made.
+func TestAnalyzedStrings(t *testing.T) {
+	const text = `let $s := string-join((1 to 2000) ! "ab") return `
+	nested := strings.Repeat("(", 50) + "a" + strings.Repeat(")", 50)
+	for _, pattern := range []string{"a", "(a)", nested, "a" + strings.Repeat("()", 50), "(" + nested + "|x)"} {
+		query := text + `count(analyze-string($s, "` + pattern + `"))`
+		_, err := evaluateAlone(t, query, Limits{Constructed: 300_000, Time: time.Hour})
+		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "bytes") {
+			t.Errorf("%s: %v", pattern, err)
+		}
+	}
+	_, err := evaluateAlone(t, text+`count(analyze-string($s, "`+nested+`+"))`, Limits{Steps: 5_000, Time: time.Hour})
+	if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "steps") {
+		t.Error(err)
+	}
+	for query, want := range map[string]string{
+		`count(analyze-string($s, "a(b)|b()|[(]()|\(()")/*)`: "2000", `count(analyze-string($s, "a|(x)|(y)|(z)")/*)`: "4000",
+	} {
+		if got, err := evaluateAlone(t, text+query, Limits{Constructed: 1_500_000}); err != nil || got != want {
+			t.Errorf("%s: %q, %v", query, got, err)
+		}
+	}
+	for pattern, want := range map[string]int{"": 0, "a": 0, "(a)(b)": 2, "(a)|(b)|c": 1, "((a)|(b))": 3, `\((a)[(|]|b`: 1, "[[(]]()": 1} {
+		if got := groupsOf(pattern); got != want {
+			t.Errorf("%s has %d groups, not %d", pattern, got, want)
+		}
+	}
+}

@@ -57,6 +57,7 @@ type guard struct {
 	before  func(b *budget, args []xpath3.Sequence) error
 	slow    bool
 	json    bool // the first argument is JSON
+	within  func(ctx context.Context, b *budget, args []xpath3.Sequence) (context.Context, error)
 }
 
 func newGuard(name string, least, most int) *guard {
@@ -92,6 +93,12 @@ func (g *guard) invoke(ctx context.Context, b *budget, args []xpath3.Sequence) (
 	if g.slow {
 		b.steps += slowSteps(args)
 		if err := b.check(); err != nil {
+			return nil, err
+		}
+	}
+	if g.within != nil {
+		var err error
+		if ctx, err = g.within(ctx, b, args); err != nil {
 			return nil, err
 		}
 	}
@@ -187,7 +194,7 @@ var guardedFunctions = []struct {
 	{name: "matches", least: 2, most: 3, slow: true},
 	{name: "replace", least: 3, most: 4, before: boundedReplacement, slow: true},
 	{name: "tokenize", least: 1, most: 3, slow: true},
-	{name: "analyze-string", least: 2, most: 3, before: chargeTree, slow: true},
+	{name: "analyze-string", least: 2, most: 3, slow: true},
 	{name: "reverse", least: 1, most: 1},
 	{name: "insert-before", least: 3, most: 3},
 	{name: "remove", least: 2, most: 2},
@@ -205,6 +212,9 @@ func guarded() map[string]xpath3.Function {
 		g := newGuard(f.name, f.least, f.most)
 		g.before, g.slow = f.before, f.slow
 		g.json = f.name == "parse-json" || f.name == "json-to-xml"
+		if f.name == "analyze-string" {
+			g.within = analyzed
+		}
 		table[f.name] = g
 	}
 	table["subsequence"] = &hook{2, 3, subsequence}
