@@ -15,7 +15,7 @@ import (
 
 // idSearch is fn:id or fn:element-with-id. In a document that no parser made, helium walks through the tree for each ID;
 // here this is done once in an evaluation.
-type idSearch struct{ name xpath3.QNameValue }
+type idSearch struct{ local string }
 
 func (*idSearch) MinArity() int { return 1 }
 func (*idSearch) MaxArity() int { return 2 }
@@ -27,7 +27,7 @@ func (s *idSearch) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Seq
 	}
 	doc := searchedDocument(ctx, args)
 	if doc == nil || doc.SkipIDs() || doc.IDTable() != nil || doc.IntSubset() != nil || doc.ExtSubset() != nil {
-		return s.native(ctx, args)
+		return native(ctx, s.local, args)
 	}
 	known, err := b.elementsByID(doc)
 	if err != nil {
@@ -55,10 +55,11 @@ func (s *idSearch) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Seq
 	return b.inOrder(found), nil
 }
 
-// native is the function as helium has it.
-func (s *idSearch) native(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+// native calls a function of the fn namespace as helium has it, with all that it takes of the static context and the focus.
+func native(ctx context.Context, local string, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	qname := xpath3.AtomicValue{TypeName: xpath3.TypeQName, Value: xpath3.QNameValue{URI: xpath3.NSFn, Local: local}}
 	found, err := xpath3.CallFunctionLookup(ctx, []xpath3.Sequence{
-		xpath3.ItemSlice{xpath3.AtomicValue{TypeName: xpath3.TypeQName, Value: s.name}}, xpath3.SingleInteger(int64(len(args))),
+		xpath3.ItemSlice{qname}, xpath3.SingleInteger(int64(len(args))),
 	})
 	if err != nil {
 		return nil, err

@@ -190,3 +190,66 @@ func TestAnalyzedStrings(t *testing.T) {
 		}
 	}
 }
+
+// What stands before a function stands there whatever the module declares, and however the function is called.
+func TestGuardedEverywhere(t *testing.T) {
+	const uca = "http://www.w3.org/2013/collation/UCA"
+	const texts = `let $a := string-join((1 to 10000) ! "a"), $b := string-join((1 to 5000) ! "a") || "b" return `
+	for _, f := range []string{"contains", "starts-with", "ends-with", "substring-before", "substring-after"} {
+		for _, call := range []string{
+			"F($a, $b)", "F($a, $b, '" + uca + "')", "F#2($a, $b)", "F(?, $b)($a)", "apply(F#2, [$a, $b])",
+			"function-lookup(xs:QName('fn:F'), 2)($a, $b)", "(function-lookup#2)(xs:QName('fn:F'), 2)($a, $b)",
+			"function-lookup(xs:QName('fn:function-lookup'), 2)(xs:QName('fn:F'), 2)($a, $b)", "$a => F($b)",
+		} {
+			query := `declare default collation "` + uca + `"; ` + texts + strings.ReplaceAll(call, "F", f)
+			_, err := evaluateAlone(t, query, Limits{Steps: 100_000, Time: time.Hour})
+			if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "steps") {
+				t.Errorf("%s: %v", query, err)
+			}
+		}
+	}
+	for _, query := range []string{
+		`declare base-uri "http://example.net/"; analyze-string($a, "a")`, `analyze-string($a, "a")`,
+		`declare base-uri "http://example.net/"; (1 to 10) ! parse-xml("<a>" || $a || "</a>")`,
+		`function-lookup(xs:QName("fn:replace"), 3)($a, "a", $a)`, `(function-lookup#2)(xs:QName("fn:replace"), 3)($a, "a", $a)`,
+		`function-lookup(xs:QName("fn:parse-xml"), 1) ! (for $i in 1 to 10 return .("<a>" || $a || "</a>"))`,
+	} {
+		prolog, body, found := strings.Cut(query, "; ")
+		if !found {
+			prolog, body = "", query
+		} else {
+			prolog += "; "
+		}
+		_, err := evaluateAlone(t, prolog+texts+body, Limits{Constructed: 1_000_000, Time: time.Hour})
+		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "bytes") {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+	const primary = `declare default collation "` + uca + `?strength=primary"; `
+	for query, want := range map[string]string{
+		`contains("xAby", "aB"), contains#2("xAby", "aB"), contains(?, "aB")("xAby"), ends-with("A", "a", "` + uca + `")`: "true true true false",
+		`function-lookup(xs:QName("fn:contains"), 2)("xAby", "aB"), substring-after("xAby", "ab")`:                        "true y",
+		`deep-equal("a", "A"), deep-equal#2("a", "A"), deep-equal(?, ?)("a", "A"), deep-equal(?, "a")(["a"])`:             "true true true false",
+		`function-lookup(xs:QName("fn:deep-equal"), 2)(<a>x</a>, <a>X</a>), deep-equal#3("a", "A", "` + uca + `")`:        "true false",
+		`distinct-values(("a", "A", "b")), index-of(("a", "A"), "a"), distinct-values#1(("a", "A"))`:                      "a b 1 2 a",
+		`string(function-name(contains#2)), string(function-name(string#0))`:                                              "fn:contains fn:string",
+	} {
+		if got, err := evaluateAlone(t, primary+query, Limits{}); err != nil || got != want {
+			t.Errorf("%s: %q, %v, not %q", query, got, err, want)
+		}
+	}
+	const places = `declare base-uri "http://example.net/a/"; `
+	for query, want := range map[string]string{
+		`resolve-uri("b"), resolve-uri#1("b"), function-lookup(xs:QName("fn:resolve-uri"), 1)("b")`: strings.Repeat(" http://example.net/a/b", 3)[1:],
+		`base-uri(parse-xml("<a/>")), base-uri(parse-xml#1("<a/>"))`:                                strings.Repeat(" http://example.net/a/", 2)[1:],
+	} {
+		if got, err := evaluateAlone(t, places+query, Limits{}); err != nil || got != want {
+			t.Errorf("%s: %q, %v, not %q", query, got, err, want)
+		}
+	}
+	const format = `declare default decimal-format decimal-separator = "," grouping-separator = "."; `
+	const query = `format-number(1.5, "0,0"), format-number#2(1.5, "0,0"), format-number(?, "0,0")(1.5), function-lookup(xs:QName("fn:format-number"), 2)(1.5, "0,0")`
+	if got, err := evaluateAlone(t, format+query, Limits{}); err != nil || got != "1,5 1,5 1,5 1,5" {
+		t.Errorf("%s: %q, %v", query, got, err)
+	}
+}

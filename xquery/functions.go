@@ -3,6 +3,7 @@ package xquery
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/lestrrat-go/helium"
 	"github.com/lestrrat-go/helium/xpath3"
@@ -16,7 +17,7 @@ type countedFunctions struct{}
 func (*countedFunctions) MinArity() int { return 1 }
 func (*countedFunctions) MaxArity() int { return 3 }
 
-func (*countedFunctions) Call(_ context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+func (*countedFunctions) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	if args[0] == nil || args[0].Len() != 1 {
 		return args[0], nil
 	}
@@ -24,6 +25,7 @@ func (*countedFunctions) Call(_ context.Context, args []xpath3.Sequence) (xpath3
 	if !ok {
 		return args[0], nil
 	}
+	f = guardedItem(ctx, f)
 	if len(args) == 2 && (args[1] == nil || args[1].Len() == 0) && f.Arity == 0 && f.Namespace == xpath3.NSFn &&
 		(implicit[f.Name] || focused[f.Name]) {
 		f.Invoke = func(context.Context, []xpath3.Sequence) (xpath3.Sequence, error) {
@@ -43,6 +45,40 @@ func (*countedFunctions) Call(_ context.Context, args []xpath3.Sequence) (xpath3
 		sign(&f)
 	}
 	return xpath3.ItemSlice{countFunction(f)}, nil
+}
+
+// guardedItem is a function item of helium's with what stands before the function (guards.go), also if it was looked up.
+// The context is that where the item is made.
+func guardedItem(made context.Context, f xpath3.FunctionItem) xpath3.FunctionItem {
+	if f.Namespace != xpath3.NSFn || f.Name == "" {
+		return f
+	}
+	f.Name = strings.TrimPrefix(f.Name, "Q{"+xpath3.NSFn+"}")
+	if f.Name == "function-lookup" {
+		lookUp := f.Invoke
+		f.Invoke = func(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+			found, err := lookUp(ctx, args)
+			if err != nil {
+				return nil, err
+			}
+			return (&countedFunctions{}).Call(made, []xpath3.Sequence{found})
+		}
+		return f
+	}
+	g, ok := hooks[f.Name]
+	if !ok || f.Arity < g.MinArity() || g.MaxArity() >= 0 && f.Arity > g.MaxArity() {
+		return f
+	}
+	f.Invoke = func(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+		if _, focused := g.(*idSearch); focused {
+			ctx = made
+		}
+		if b := budgetOf(ctx); b != nil && f.Name == "deep-equal" && f.Arity == 2 {
+			args = append(slices.Clone(args), xpath3.SingleString(b.query.module.collation))
+		}
+		return g.Call(ctx, args)
+	}
+	return f
 }
 
 // inModule gives a function the static base URI of the module that looked it up. fn:function-lookup gives it on.

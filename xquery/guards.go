@@ -52,6 +52,7 @@ func builtinOf(evaluator xpath3.Evaluator, prefix, local string, arity int) xpat
 // guard is a function of helium's whose results count as constructed, so that no query can hold more memory than its
 // limit allows. Slow ones look at the clock afterwards.
 type guard struct {
+	local   string // set if the function may be contextual
 	least   int
 	byArity []xpath3.FunctionItem // from least on
 	before  func(b *budget, args []xpath3.Sequence) error
@@ -102,7 +103,7 @@ func (g *guard) invoke(ctx context.Context, b *budget, args []xpath3.Sequence) (
 			return nil, err
 		}
 	}
-	result, err := g.byArity[len(args)-g.least].Invoke(ctx, args)
+	result, err := g.result(ctx, b, args)
 	if g.json && errors.Is(err, xpath3.ErrRecursionLimit) && !json.Valid([]byte(textOf(args[0]))) {
 		return nil, xpathError("FOJS0001", "the text is not JSON, and nests too deeply")
 	}
@@ -115,6 +116,14 @@ func (g *guard) invoke(ctx context.Context, b *budget, args []xpath3.Sequence) (
 		return nil, err
 	}
 	return result, b.charge(result)
+}
+
+// result is that of helium's function.
+func (g *guard) result(ctx context.Context, b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	if m := b.query.module; g.local != "" && !m.plain() && m.contextual(g.local) {
+		return native(ctx, g.local, args)
+	}
+	return g.byArity[len(args)-g.least].Invoke(ctx, args)
 }
 
 // afterSlow looks at the limits after a slow function, also when that failed: a query could catch the error and go on.
@@ -210,7 +219,7 @@ func guarded() map[string]xpath3.Function {
 	table := make(map[string]xpath3.Function, len(guardedFunctions)+12)
 	for _, f := range guardedFunctions {
 		g := newGuard(f.name, f.least, f.most)
-		g.before, g.slow = f.before, f.slow
+		g.local, g.before, g.slow = f.name, f.before, f.slow
 		g.json = f.name == "parse-json" || f.name == "json-to-xml"
 		if f.name == "analyze-string" {
 			g.within = analyzed
@@ -229,7 +238,7 @@ func guarded() map[string]xpath3.Function {
 	table["concat"] = &hook{2, -1, concat}
 	table["string-join"] = &hook{1, 2, stringJoin}
 	for _, local := range [...]string{"id", "element-with-id"} {
-		table[local] = &idSearch{xpath3.QNameValue{URI: xpath3.NSFn, Local: local}}
+		table[local] = &idSearch{local}
 	}
 	return table
 }
@@ -253,7 +262,11 @@ const searchStep = 256
 
 // collatedSearch counts the steps of a search by a collation, whose time grows with the product of both texts.
 func collatedSearch(b *budget, args []xpath3.Sequence) error {
-	if len(args) < 3 || textOf(args[2]) == codepointCollation {
+	collation := b.query.module.collation
+	if len(args) == 3 {
+		collation = textOf(args[2])
+	}
+	if collation == codepointCollation {
 		return nil
 	}
 	b.steps += textLength(args[0]) * textLength(args[1]) / searchStep

@@ -160,7 +160,7 @@ func (c *compiler) function(at offset, n name, arity int) (prefix, local string)
 	switch n.uri {
 	case xpath3.NSFn:
 		c.note(n.local, arity)
-		if g, ok := hooks[n.local]; ok && (arity > g.MaxArity() && g.MaxArity() >= 0 || c.module.contextual(n.local)) {
+		if g, ok := hooks[n.local]; ok && arity > g.MaxArity() && g.MaxArity() >= 0 {
 			return "", "Q{" + xpath3.NSFn + "}" + n.local
 		}
 		return "", n.local
@@ -301,11 +301,11 @@ const functionNames = `abs adjust-date-to-timezone adjust-dateTime-to-timezone a
 	transform translate true unordered unparsed-text unparsed-text-available unparsed-text-lines upper-case
 	uri-collection xml-to-json year-from-date year-from-dateTime years-from-duration zero-or-one`
 
-// contextual reports whether a guarded function depends on what the module sets of the static context, which the guard
-// does not see.
+// contextual reports whether a guarded function depends on what the module sets of the static context, so that helium's
+// function must be that of the evaluation.
 func (m *module) contextual(local string) bool {
 	switch local {
-	case "distinct-values", "deep-equal", "index-of", "sort", "substring-before", "substring-after", "contains", "starts-with",
+	case "distinct-values", "index-of", "sort", "substring-before", "substring-after", "contains", "starts-with",
 		"ends-with":
 		return m.collation != codepointCollation
 	case "format-number":

@@ -13,7 +13,7 @@ func (c *compiler) standardCall(e *call, target xpath3.FunctionCall) xpath3.Expr
 	if e.name.local == "filter" && e.args[1] != nil {
 		args[1] = hookCall(hookPredicate, args[1])
 	}
-	if !partial {
+	if !partial || e.name.local == "deep-equal" {
 		args = c.defaultCollation(e, args)
 	}
 	if e.name.local == "sort" && len(e.args) < 3 && e.args[0] != nil {
@@ -27,9 +27,6 @@ func (c *compiler) standardCall(e *call, target xpath3.FunctionCall) xpath3.Expr
 	if !partial {
 		args = c.moduleBase(e.name.local, args)
 		target.Args = args
-		if e.name.local == "deep-equal" {
-			target.Name = e.name.local // ours, also with another default collation: see defaultCollation
-		}
 		switch e.name.local {
 		case "static-base-uri":
 			return c.staticBase()
