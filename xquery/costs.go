@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/lestrrat-go/helium"
 	"github.com/lestrrat-go/helium/xpath3"
@@ -275,4 +277,72 @@ func groupsOf(pattern string) int {
 		most = max(most, groups)
 	}
 	return most
+}
+
+// dateFormat is fn:format-date or one of its like. helium pads to any width of the picture, digit by digit, and widths that
+// no number has break it.
+type dateFormat struct{ local string }
+
+func (*dateFormat) MinArity() int { return 2 }
+func (*dateFormat) MaxArity() int { return 5 }
+
+func (d *dateFormat) Call(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	b := budgetOf(ctx)
+	if b == nil {
+		return nil, errOutside
+	}
+	picture := textOf(args[1])
+	if err := checkDatePicture(picture); err != nil {
+		return nil, err
+	}
+	b.steps += len(picture) / textStep
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	result, err := native(ctx, d.local, args)
+	if err != nil {
+		return nil, err
+	}
+	return result, b.charge(result)
+}
+
+// maxWidth is the widest component of a date that can be asked for.
+const maxWidth = 63
+
+// checkDatePicture refuses components that are too wide, or too long. What else is wrong with a picture, helium says.
+func checkDatePicture(picture string) error {
+	for {
+		_, rest, found := strings.Cut(picture, "[")
+		if !found {
+			return nil
+		}
+		if strings.HasPrefix(rest, "[") {
+			picture = rest[1:]
+			continue
+		}
+		component, after, closed := strings.Cut(rest, "]")
+		if !closed {
+			return nil
+		}
+		if len(component) > maxPicture {
+			return xpathError("FOFD1340", "a component of the picture is longer than %d bytes", maxPicture)
+		}
+		if comma := strings.LastIndexByte(component, ','); comma >= 0 && tooWide(component[comma+1:]) {
+			return xpathError("FOFD1340", "the component [%s] of the picture is wider than %d characters", component, maxWidth)
+		}
+		picture = after
+	}
+}
+
+// tooWide says whether one of the widths behind the comma of a component is greater than maxWidth.
+func tooWide(widths string) bool {
+	widths = strings.Join(strings.FieldsFunc(widths, unicode.IsSpace), "")
+	for width := range strings.SplitSeq(widths, "-") {
+		digits := strings.TrimLeft(width, "0")
+		digits = digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))]
+		if n, err := strconv.Atoi(digits); digits != "" && (err != nil || n > maxWidth) {
+			return true
+		}
+	}
+	return false
 }

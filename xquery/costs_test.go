@@ -253,3 +253,39 @@ func TestGuardedEverywhere(t *testing.T) {
 		t.Errorf("%s: %q, %v", query, got, err)
 	}
 }
+
+// Pictures cannot ask for more than a value needs.
+func TestWidePictures(t *testing.T) {
+	const long = `let $z := string-join((1 to 2000) ! "0") return `
+	for query, code := range map[string]string{
+		`format-date(xs:date("2020-01-01"), "[Y,1000000-1000000]")`:                          "FOFD1340",
+		`format-date(xs:date("2020-01-01"), "[[[Y, 00099999999999999999999 - *]")`:           "FOFD1340",
+		`format-date(xs:date("2020-01-01"), "[Y,1-64]")`:                                     "FOFD1340",
+		`format-date(xs:date("2020-01-01"), "[Y,64]", "en", (), ())`:                         "FOFD1340",
+		`format-date#2(xs:date("2020-01-01"), "[Y,*-64]")`:                                   "FOFD1340",
+		`function-lookup(xs:QName("fn:format-date"), 2)(xs:date("2020-01-01"), "[FNn,100]")`: "FOFD1340",
+		`format-date(?, "[D,100]")(xs:date("2020-01-01"))`:                                   "FOFD1340",
+		`format-time(xs:time("10:00:00.5"), "[f,100]")`:                                      "FOFD1340",
+		`format-dateTime(xs:dateTime("2020-01-01T10:00:00Z"), "[Z,100]")`:                    "FOFD1340",
+		long + `format-date(xs:date("2020-01-01"), "[Y" || $z || "]")`:                       "FOFD1340",
+		long + `format-integer(1, $z)`:                                                       "FODF1310",
+		long + `format-number(1, $z)`:                                                        "FODF1310",
+		long + `format-number#2(1, $z)`:                                                      "FODF1310",
+		`format-date(xs:date("2020-01-01"), "[Y,1-")`:                                        "FOFD1340",
+		`format-date("2020-01-01", "[Y,100]")`:                                               codeType,
+	} {
+		var e *Error
+		if _, err := evaluateAlone(t, query, Limits{Time: time.Hour}); !errors.As(err, &e) || e.Code != code {
+			t.Errorf("%s: %v, not %s", query, err, code)
+		}
+	}
+	for query, want := range map[string]string{
+		`format-date(xs:date("2020-01-02"), "[Y,63-63]-[M01] [[Y,100]] [D,2-*] [Y,*-2] [FNn,3-3]")`: strings.Repeat("0", 59) + "2020-01 [Y,100] 02 20 Thu",
+		`format-date(xs:date("2020-01-02"), "[D1o] [MNn]", "en", (), ()), format-date((), "[Y,9]")`: "2nd January",
+		`format-date#2(xs:date("2020-01-02"), "[D]"), format-time(xs:time("10:00:00"), "[H,0002]")`: "2 10",
+	} {
+		if got, err := evaluateAlone(t, query, Limits{}); err != nil || strings.TrimSpace(got) != want {
+			t.Errorf("%s: %q, %v, not %q", query, got, err, want)
+		}
+	}
+}

@@ -170,6 +170,9 @@ func formatNumber(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	if !ok {
 		return nil, xpathError("FODF1280", "there is no decimal format %q", key.Name)
 	}
+	if err := shortPicture(b, args[1:3]); err != nil {
+		return nil, err
+	}
 	result, err := f.Invoke(b, args[1:3])
 	if err != nil {
 		return nil, err

@@ -199,7 +199,7 @@ var guardedFunctions = []struct {
 	{name: "parse-xml", least: 1, most: 1, before: chargeTree, slow: true},
 	{name: "parse-xml-fragment", least: 1, most: 1, before: chargeTree, slow: true},
 	{name: "format-integer", least: 2, most: 3, before: smallInteger},
-	{name: "format-number", least: 2, most: 3},
+	{name: "format-number", least: 2, most: 3, before: shortPicture},
 	{name: "matches", least: 2, most: 3, slow: true},
 	{name: "replace", least: 3, most: 4, before: boundedReplacement, slow: true},
 	{name: "tokenize", least: 1, most: 3, slow: true},
@@ -239,6 +239,9 @@ func guarded() map[string]xpath3.Function {
 	table["string-join"] = &hook{1, 2, stringJoin}
 	for _, local := range [...]string{"id", "element-with-id"} {
 		table[local] = &idSearch{local}
+	}
+	for _, local := range [...]string{"format-date", "format-dateTime", "format-time"} {
+		table[local] = &dateFormat{local}
 	}
 	return table
 }
@@ -398,6 +401,14 @@ const (
 	maxFormatted = 1_000_000
 	maxPicture   = 1 << 10
 )
+
+// shortPicture refuses a picture that no number needs.
+func shortPicture(_ *budget, args []xpath3.Sequence) error {
+	if textLength(args[1]) > maxPicture {
+		return xpathError("FODF1310", "the picture is longer than %d bytes", maxPicture)
+	}
+	return nil
+}
 
 func smallInteger(_ *budget, args []xpath3.Sequence) error {
 	if args[0] == nil || args[0].Len() != 1 || args[1] == nil || args[1].Len() != 1 {
