@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"errors"
+	"io"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ var queryLimits = xquery.Limits{Steps: 200_000, Depth: 256, Constructed: 1 << 20
 // query is what a filter needs of *xquery.Query.
 type query interface {
 	Matches(ctx context.Context, in xquery.Input) (bool, error)
-	Evaluate(ctx context.Context, in xquery.Input) (xquery.Sequence, error)
+	Stream(ctx context.Context, in xquery.Input, w io.Writer, parameters map[string]string) error
 	Output() map[string]string
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"clacks"
-	"clacks/xquery"
 )
 
 // maxResult is the size in bytes of what a query may make of an event.
@@ -32,7 +31,7 @@ func (l *limitedText) Write(p []byte) (int, error) {
 // output are the serialization parameters that the query sets, and those that hold otherwise: XML without a declaration.
 // Any encoding but UTF-8 is clacks.Invalid.
 func (f *filter) output() (map[string]string, error) {
-	parameters := map[string]string{"omit-xml-declaration": "yes"}
+	parameters := map[string]string{"method": "xml", "omit-xml-declaration": "yes"}
 	maps.Copy(parameters, f.query.Output())
 	if encoding := parameters["encoding"]; encoding != "" && !strings.EqualFold(encoding, "UTF-8") {
 		return nil, clacks.E(clacks.Invalid, "events.subscribe", "results are delivered in UTF-8 only, not in %.40q", encoding)
@@ -42,7 +41,7 @@ func (f *filter) output() (map[string]string, error) {
 
 // contentTypes are those of the serialization methods.
 var contentTypes = map[string]string{
-	"": "application/xml", "xml": "application/xml", "json": "application/json", "html": "text/html", "xhtml": "application/xhtml+xml",
+	"xml": "application/xml", "json": "application/json", "html": "text/html", "xhtml": "application/xhtml+xml",
 	"text": "text/plain", "adaptive": "text/plain",
 }
 
@@ -57,12 +56,9 @@ func (f *filter) result(ctx context.Context, e *Event) (text []byte, contentType
 		return nil, "", brief(err)
 	}
 	defer document.release()
-	sequence, err := f.query.Evaluate(context.WithoutCancel(ctx), f.input(e, document))
-	if err != nil {
-		return nil, "", brief(err)
-	}
+	// Streamed, because then the limits of the evaluation hold for the writing, too.
 	var out limitedText
-	if err := xquery.Serialize(&out, sequence, parameters); err != nil {
+	if err := f.query.Stream(context.WithoutCancel(ctx), f.input(e, document), &out, parameters); err != nil {
 		return nil, "", brief(err)
 	}
 	contentType = contentTypes[parameters["method"]]

@@ -345,6 +345,21 @@ func TestResultIsBounded(t *testing.T) {
 	}
 }
 
+// What nobody sees of a result counts as a part of the evaluation.
+func TestResultTakesSteps(t *testing.T) {
+	db := openSQLite(t)
+	l, s := subscriptionsOn(t, db)
+	commit(t, l, db, changes("a", 2))
+	query := `declare namespace output = "http://www.w3.org/2010/xslt-xquery-serialization"; declare option output:method "text"; ` +
+		`let $n := <a>{ (1 to 1000) ! <b/> }</a> return if ($sequence = 1) then (1 to 10000) ! $n else "x"`
+	id := create(t, s, admin, SubscriptionRequest{Query: query, Deliver: DeliverResult, From: "1"})
+	c := openConsumer(t, s, admin, id)
+	expect(t, c, 2)
+	if state := stateOf(t, s, id); state.Failed != 1 || !strings.Contains(state.LastError, "XPDY0130") {
+		t.Errorf("%+v", state)
+	}
+}
+
 // A subscriber is sent what he may read and nothing else, also when it is delivered again.
 func TestSubscriptionsAskForRights(t *testing.T) {
 	db := openSQLite(t)

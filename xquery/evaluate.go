@@ -31,7 +31,7 @@ type Input struct {
 	Collections func(ctx context.Context, uri string) (Sequence, error)
 	Texts       func(ctx context.Context, uri string) ([]byte, error)
 
-	emit func(xpath3.Item) error // takes the items of the result: see Query.Each
+	emit func(*budget, xpath3.Item) error // takes the items of the result: see Query.Each
 }
 
 // contextNode is the node that the input gives as the context item, or the item that is no node.

@@ -14,10 +14,19 @@ import (
 // memory than its longest part. An error of yield ends the evaluation and is returned as it is; every other one is as
 // with Evaluate, and may come after some items.
 func (q *Query) Each(ctx context.Context, in Input, yield func(item Sequence) error) error {
+	return q.each(ctx, in, func(_ *budget, item xpath3.Item) error { return yield(items{xpath3.ItemSlice{item}}) })
+}
+
+// each is Each whose yield may count what it takes.
+func (q *Query) each(ctx context.Context, in Input, yield func(b *budget, item xpath3.Item) error) error {
 	var stopped error
-	in.emit = func(item xpath3.Item) error {
-		stopped = yield(items{xpath3.ItemSlice{item}})
-		return stopped
+	in.emit = func(b *budget, item xpath3.Item) error {
+		err := yield(b, item)
+		if b.failed != nil {
+			return b.failed
+		}
+		stopped = err
+		return err
 	}
 	node, other, err := q.contextNode(in.Context)
 	if err != nil {
@@ -81,7 +90,7 @@ func emit(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 		if err := b.Err(); err != nil {
 			return nil, err
 		}
-		if err := b.input.emit(item); err != nil {
+		if err := b.input.emit(b, item); err != nil {
 			b.failed = err // no "try" catches it
 			return nil, err
 		}
@@ -92,7 +101,8 @@ func emit(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 // Stream runs the query and writes every item as soon as it is there, with the parameters of Serialize; Query.Output are
 // those of the query. With a document type or "standalone", which only one element may have, the result is written at the
 // end. Without a method the items are written for people, each on a line of its own: nodes as XML, atomic values as
-// texts, maps, arrays and functions as by the method adaptive.
+// texts, maps, arrays and functions as by the method adaptive. What is written counts, a step for a node or a value, but not
+// by its size.
 func (q *Query) Stream(ctx context.Context, in Input, w io.Writer, parameters map[string]string) error {
 	p, out, err := serialization(w, parameters)
 	if err != nil {
@@ -108,14 +118,19 @@ func (q *Query) Stream(ctx context.Context, in Input, w io.Writer, parameters ma
 	if err := target.begin(); err != nil {
 		return serializationFailure(err)
 	}
-	err = q.Each(ctx, in, func(s Sequence) error {
-		if err := writeItems(target, inner(s)); err != nil {
+	err = q.each(ctx, in, func(b *budget, item xpath3.Item) error {
+		out.tick = b.Err
+		if err := target.item(item); err != nil {
 			return serializationFailure(err)
 		}
 		return out.flush()
 	})
+	out.tick = nil
 	if err != nil {
-		return errors.Join(err, out.flush())
+		if failed := out.flush(); failed != nil && !errors.Is(err, failed) {
+			err = errors.Join(err, failed)
+		}
+		return err
 	}
 	return serializationFailure(errors.Join(target.end(), out.close()))
 }

@@ -3,8 +3,10 @@ package xquery
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestStream: what is written item by item is what Serialize writes of the whole result.
@@ -155,3 +157,46 @@ func TestSupply(t *testing.T) {
 		}
 	}
 }
+
+// What is written counts as a part of the evaluation, also where it is nothing.
+func TestStreamedSteps(t *testing.T) {
+	q, err := Compile(`let $n := <a>{ (1 to 1000) ! <b/> }</a> return (1 to 10000) ! $n`, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{"", "xml", "html", "text", "adaptive"} {
+		in, parameters := Input{Limits: Limits{Steps: 100_000, Time: time.Hour}}, map[string]string{"method": method}
+		if method == "" {
+			parameters = nil
+		}
+		err := q.Stream(t.Context(), in, io.Discard, parameters)
+		var e *Error
+		if !errors.As(err, &e) || !errors.Is(err, ErrLimit) || e.Line != 1 {
+			t.Errorf("%s: %v", method, err)
+		}
+		if method == "text" {
+			continue
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		in.Limits.Steps = 1 << 40
+		written := 0
+		err = q.Stream(ctx, in, writerFunc(func(p []byte) (int, error) {
+			if written += len(p); written > 100_000 {
+				cancel()
+			}
+			return len(p), nil
+		}), parameters)
+		if cancel(); err != context.Canceled {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	broken := errors.New("broken")
+	err = q.Stream(t.Context(), Input{}, writerFunc(func([]byte) (int, error) { return 0, broken }), nil)
+	if err != broken {
+		t.Error(err)
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
