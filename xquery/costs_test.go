@@ -289,3 +289,19 @@ func TestWidePictures(t *testing.T) {
 		}
 	}
 }
+
+// The tuples of a FLWOR expression count by what they take, whatever their variables hold.
+func TestTuples(t *testing.T) {
+	for _, clauses := range []string{
+		"order by $x", "order by -$x, $y", "group by $k := $x", "group by $k := $x mod 2", "count $c", "order by () count $c",
+	} {
+		query := "count(for $x in 1 to 10000 let $y := $x " + clauses + " return ($x, $y))"
+		_, err := evaluateAlone(t, query, Limits{Constructed: 1_500_000, Time: time.Hour})
+		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "bytes") {
+			t.Errorf("%s: %v", query, err)
+		}
+		if _, err := evaluateAlone(t, query, Limits{Constructed: 6_000_000, Time: time.Hour}); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+}

@@ -44,6 +44,9 @@ func groupTuples(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 			return nil, err
 		}
 		if group == nil {
+			if err := b.construct(tupleCost + len(key) + len(t.values)*itemCost); err != nil {
+				return nil, err
+			}
 			group = newGroup(t, fields)
 			buckets[key] = append(buckets[key], group)
 			groups = append(groups, xpath3.AtomicValue{TypeName: typeTuple, Value: group})

@@ -19,12 +19,21 @@ type tuple struct {
 
 const typeTuple = "\x01tuple"
 
+// tupleCost is about what a tuple takes, and keyCost what each of its keys does.
+const (
+	tupleCost = 160
+	keyCost   = 80
+)
+
 func makeTuple(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
 	if err := b.Err(); err != nil {
 		return nil, err
 	}
 	count, _ := args[0].Get(0).(xpath3.AtomicValue)
 	n := int(count.BigInt().Int64())
+	if err := b.construct(tupleCost + n*keyCost + (len(args)-1-n)*itemCost); err != nil {
+		return nil, err
+	}
 	t := &tuple{keys: make([]xpath3.AtomicValue, n), absent: make([]bool, n), values: args[1+n:]}
 	for i := range n {
 		atoms, err := b.key(args[1+i])
