@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mattn/go-isatty"
+	"golang.org/x/text/width"
 
 	"clacks/xquery"
 )
@@ -238,7 +239,7 @@ func (r *xqueryRun) report(err error) error {
 	if line, column, ok := excerpt(r.sources[e.File], e.Line, e.Column); ok {
 		gutter := fmt.Sprintf("%5d | ", e.Line)
 		_, _ = fmt.Fprintf(r.env.stderr, "%s%s\n%s%s\n", colour(aside, gutter), line,
-			colour(aside, strings.Repeat(" ", len(gutter)-2)+"| "), strings.Repeat(" ", column)+colour(warning, "^"))
+			colour(aside, strings.Repeat(" ", len(gutter)-2)+"| "), strings.Repeat(" ", columns(line, column))+colour(warning, "^"))
 	}
 	return failure{1}
 }
@@ -265,6 +266,24 @@ func excerpt(source string, line, column int) (text string, before int, ok bool)
 		all, before = all[start:], before-start
 	}
 	return string(all[:min(len(all), excerptWidth)]), before, true
+}
+
+// columns is how many columns of a terminal the first characters of a line take: those of East Asia mostly two, and marks
+// that combine with the character before none.
+func columns(line string, characters int) int {
+	total := 0
+	for _, c := range line {
+		if characters--; characters < 0 {
+			break
+		}
+		switch kind := width.LookupRune(c).Kind(); {
+		case kind == width.EastAsianWide || kind == width.EastAsianFullwidth:
+			total += 2
+		case !unicode.In(c, unicode.Mn, unicode.Me):
+			total++
+		}
+	}
+	return total
 }
 
 // printable replaces what would do more to a terminal than print, a character for a character.
