@@ -238,6 +238,12 @@ func TestGuardedEverywhere(t *testing.T) {
 			t.Errorf("%s: %q, %v, not %q", query, got, err, want)
 		}
 	}
+	for _, query := range []string{`array:for-each([1, 2], remove#2)`, `array:filter(["a"], function-lookup(xs:QName("fn:contains"), 3))`} {
+		var e *Error
+		if _, err := evaluateAlone(t, query, Limits{}); !errors.As(err, &e) || e.Code != codeType || strings.Contains(e.Message, "unexpected") {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
 	const places = `declare base-uri "http://example.net/a/"; `
 	for query, want := range map[string]string{
 		`resolve-uri("b"), resolve-uri#1("b"), function-lookup(xs:QName("fn:resolve-uri"), 1)("b")`: strings.Repeat(" http://example.net/a/b", 3)[1:],

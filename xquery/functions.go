@@ -70,6 +70,9 @@ func guardedItem(made context.Context, f xpath3.FunctionItem) xpath3.FunctionIte
 		return f
 	}
 	f.Invoke = func(ctx context.Context, args []xpath3.Sequence) (xpath3.Sequence, error) {
+		if len(args) != f.Arity {
+			return nil, typeError("the function %s takes %d arguments, not %d", f.Name, f.Arity, len(args))
+		}
 		if _, focused := g.(*idSearch); focused {
 			ctx = made
 		}
