@@ -61,7 +61,9 @@ var ErrLimit = errors.New("limit exceeded")
 // Error is a static or dynamic error of XQuery.
 type Error struct {
 	// Code is the local name of the W3C error code, as "XPST0003", or of the code that fn:error was given.
-	Code    string
+	Code string
+	// Space is the namespace of the code: empty for that of the W3C's codes, NoSpace for none.
+	Space   string
 	Message string
 	// File, Line and Column are where the error stands, in terms of Options. Line and Column count from 1, Column counts
 	// characters; both are 0 when the place is not known.
@@ -69,6 +71,20 @@ type Error struct {
 	Line, Column int
 	Near         string // the offending text, if known
 	Err          error  // the cause, if there is one: ErrLimit, or the error of an external function
+}
+
+// NoSpace is the Space of a code that is in no namespace.
+const NoSpace = "##local"
+
+// Name is the code, with its namespace as "Q{uri}local" if that is not the W3C's.
+func (e *Error) Name() string {
+	switch e.Space {
+	case "":
+		return e.Code
+	case NoSpace:
+		return "Q{}" + e.Code
+	}
+	return "Q{" + e.Space + "}" + e.Code
 }
 
 // Error is the place, the code, the message and the offending text in one line.
@@ -84,7 +100,7 @@ func (e *Error) Error() string {
 	if b.Len() > 0 {
 		b.WriteByte(' ')
 	}
-	b.WriteString(e.Code)
+	b.WriteString(e.Name())
 	b.WriteString(": ")
 	b.WriteString(e.Message)
 	if e.Near != "" {
@@ -230,6 +246,9 @@ func classify(err error) (code, message string) {
 		if code == "" {
 			code = xe.Code
 		}
+		if spaceOf(err) != "" {
+			return code, trimMessage(xe.Message)
+		}
 		return refine(code, xe.Message), trimMessage(xe.Message)
 	}
 	for _, h := range heliumCodes {
@@ -245,6 +264,22 @@ func classify(err error) (code, message string) {
 		return codeNoFocus, "the context item is absent"
 	}
 	return codeType, trimMessage(message)
+}
+
+// spaceOf is the Space of an error that helium raised, or a query by fn:error.
+func spaceOf(err error) string {
+	var xe *xpath3.XPathError
+	if !errors.As(err, &xe) || xe.CodeQName().Local == "" {
+		return ""
+	}
+	switch uri := xe.CodeQName().URI; uri {
+	case xpath3.NSErr:
+		return ""
+	case "":
+		return NoSpace
+	default:
+		return uri
+	}
 }
 
 // refine finds the code of an error for which helium has a more general one.

@@ -150,3 +150,24 @@ func TestExternalErrors(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A code that a query makes up is not taken for one of the W3C's.
+func TestCodesOfNamespaces(t *testing.T) {
+	for query, want := range map[string][3]string{
+		`error(QName("u", "XPTY0004"), "x")`:            {"XPTY0004", "u", "Q{u}XPTY0004"},
+		`error(QName("", "FOAY0001"), "x")`:             {"FOAY0001", NoSpace, "Q{}FOAY0001"},
+		`error(xs:QName("local:a"))`:                    {"a", namespaceLocal, "Q{" + namespaceLocal + "}a"},
+		`error(xs:QName("err:XPTY0004"))`:               {"XPTY0004", "", "XPTY0004"},
+		`error()`:                                       {"FOER0000", "", "FOER0000"},
+		`1 + "a"`:                                       {"XPTY0004", "", "XPTY0004"},
+		`try { error(QName("u", "a")) } catch a { 1 } `: {"a", "u", "Q{u}a"},
+		`serialize(error#0)`:                            {"SENR0001", "", "SENR0001"},
+	} {
+		var e *Error
+		if _, err := evaluateAlone(t, query, Limits{}); !errors.As(err, &e) || [3]string{e.Code, e.Space, e.Name()} != want {
+			t.Errorf("%s: %+v, not %s", query, err, want)
+		} else if !strings.Contains(err.Error(), " "+want[2]+": ") {
+			t.Errorf("%s: %s", query, err)
+		}
+	}
+}

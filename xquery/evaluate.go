@@ -211,6 +211,7 @@ func (q *Query) located(err error, at int) *Error {
 		return e
 	}
 	e.Code, e.Message = classify(err)
+	e.Space = spaceOf(err)
 	e.Err = cause(err)
 	return e
 }

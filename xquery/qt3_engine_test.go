@@ -149,7 +149,7 @@ func qt3Failed(err error) qt3Answer {
 	case e.Code == codeSyntax && strings.Contains(e.Message, "is not supported"):
 		a.fault = "unsupported"
 	default:
-		a.code = e.Code
+		a.code = e.Name()
 	}
 	return a
 }

@@ -235,7 +235,7 @@ func (r *xqueryRun) report(err error) error {
 	if e.Err != nil && !errors.Is(e.Err, xquery.ErrLimit) && !strings.Contains(message, e.Err.Error()) {
 		message += ": " + e.Err.Error()
 	}
-	_, _ = fmt.Fprintf(r.env.stderr, "%s: %s: %s\n", printable(place), colour(warning, e.Code), printable(message))
+	_, _ = fmt.Fprintf(r.env.stderr, "%s: %s: %s\n", printable(place), colour(warning, printable(e.Name())), printable(message))
 	if line, column, ok := excerpt(r.sources[e.File], e.Line, e.Column); ok {
 		gutter := fmt.Sprintf("%5d | ", e.Line)
 		_, _ = fmt.Fprintf(r.env.stderr, "%s%s\n%s%s\n", colour(aside, gutter), line,
