@@ -2,6 +2,7 @@ package xquery
 
 import (
 	"context"
+	"math/bits"
 
 	"github.com/lestrrat-go/helium/xpath3"
 )
@@ -161,8 +162,20 @@ func (b *budget) atomized(s xpath3.Sequence) (xpath3.Sequence, error) {
 	return items, nil
 }
 
-// weighed is a hook: its argument, after what it is atomized to was counted. Sorting holds that besides the argument.
+// comparedInStep is how many comparisons of a sort are a step.
+const comparedInStep = 2
+
+// weighed is a hook: its argument, after what it is atomized to was counted, and the comparisons. Sorting holds the former
+// besides the argument, and asks nobody while it compares.
 func weighed(b *budget, args []xpath3.Sequence) (xpath3.Sequence, error) {
+	size := lengthOf(args[0])
+	if size == 1 {
+		size, _ = partsOf(args[0].Get(0))
+	}
+	b.steps += size * bits.Len(uint(size)) / comparedInStep
+	if err := b.check(); err != nil {
+		return nil, err
+	}
 	if _, err := b.atomized(args[0]); err != nil {
 		return args[0], b.failed // what else is wrong, the function says itself
 	}

@@ -191,6 +191,32 @@ func TestAnalyzedStrings(t *testing.T) {
 	}
 }
 
+// What helium does without asking is refused beforehand when it takes too long.
+func TestLongCalls(t *testing.T) {
+	const uca = `"http://www.w3.org/2013/collation/UCA"`
+	for query, enough := range map[string]int{
+		`contains(string-join((1 to 1000) ! "a"), "b", ` + uca + `)`:         1_100_000,
+		`substring-before(string-join((1 to 1000) ! "a"), "b", ` + uca + `)`: 1_100_000,
+		`ends-with(string-join((1 to 5000) ! "a"), "b", ` + uca + `)`:        100_000,
+		`count(sort((1 to 30000) ! (. mod 7919)))`:                           800_000,
+		`array:size(array:sort(array { (1 to 30000) ! (. mod 7919) }))`:      800_000,
+		`contains(string-join((1 to 200000) ! "a"), "b", ` + uca + `)`:       1 << 40,
+	} {
+		q, err := Compile(query, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = q.Evaluate(context.Background(), Input{Limits: Limits{Steps: enough / 4, Constructed: 1 << 40, Time: time.Hour}})
+		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "steps") {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+	if got, err := evaluateAlone(t, `contains(string-join((1 to 100) ! "a") || "B", "b", `+uca+`), ends-with("cn=a,dc=net", "DC=NET", `+
+		uca[:len(uca)-1]+`?strength=primary"), count(sort((1 to 10000) ! (0 - .)))`, Limits{}); err != nil || got != "false true 10000" {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
 // What stands before a function stands there whatever the module declares, and however the function is called.
 func TestGuardedEverywhere(t *testing.T) {
 	const uca = "http://www.w3.org/2013/collation/UCA"
@@ -308,6 +334,63 @@ func TestTuples(t *testing.T) {
 		}
 		if _, err := evaluateAlone(t, query, Limits{Constructed: 6_000_000, Time: time.Hour}); err != nil {
 			t.Errorf("%s: %v", query, err)
+		}
+	}
+}
+
+// expiring is a context that ends when it was asked this often.
+type expiring struct {
+	context.Context
+	asked, ends int
+}
+
+func (e *expiring) Err() error {
+	if e.asked++; e.asked > e.ends {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Whatever a query is at, it ends with its context, and does not ask that again and again.
+func TestCancelledAnywhere(t *testing.T) {
+	const start = `let $s := string-join((1 to 1000) ! "ab c") let $n := 1 to 2000 let $a := array { $n }
+		let $m := map:merge($n ! map:entry(., .)) let $d := document { <a>{ $n ! <b xml:id="x{.}">{.}</b> }</a> } let $stop := stop() return `
+	queries := []string{
+		`sort($n ! (. mod 7), (), function($x) { count($n[. = $x]) })`, `array:sort($a, (), function($x) { count($n[. = $x]) })`,
+		`fold-left(1 to 100000, 0, function($x, $y) { $x + $y })`, `array:fold-right($a, 0, function($x, $y) { $x + $y + count($n) })`,
+		`for $x in $n, $y in $n order by $x + $y return $x`, `for $x in $n, $y in $n group by $k := $x + $y return $k`,
+		`for sliding window $w in $n start when true() end when false() return count($w)`,
+		`some $x in $n, $y in $n satisfies $x = -$y`, `$d//b[. = $d//b/(. + 1)]`, `count($d//b ! $d//b)`, `(1 to 10000) ! id("x" || ., $d)`,
+		`(1 to 10000) ! <a>{ $d }</a>`, `(1 to 10000) ! serialize($d)`, `serialize((1 to 10000) ! $d)`, `(1 to 10000) ! deep-equal($d, <a/>)`,
+		`(1 to 10000) ! array:remove($a, 1)`, `(1 to 10000) ! map:put($m, ., 0)`, `(1 to 10000) ! map:remove($m, 1 to 100)`,
+		`(1 to 10000) ! matches($s, "^(a|b| |c)*x$")`, `(1 to 10000) ! analyze-string($s, "a(b)")`, `(1 to 10000) ! tokenize($s, "b")`,
+		`(1 to 10000) ! replace($s, "b", "$0$0")`, `(1 to 10000) ! contains($s, "bb", "http://www.w3.org/2013/collation/UCA")`,
+		`(1 to 10000) ! parse-xml("<a>" || $s || "</a>")`, `(1 to 10000) ! parse-json("[1" || string-join($n ! ",1") || "]")`,
+		`(1 to 10000) ! distinct-values($n)`, `(1 to 10000) ! string-join($n)`, `(1 to 10000) ! (sum($d//b), max($d//b))`,
+		`let $f := function($f, $n) { if ($n = 0) then 0 else ($f($f, $n - 1), $f($f, $n - 1)) } return $f($f, 20)`,
+	}
+	for _, query := range queries {
+		ctx, cancel := context.WithCancel(t.Context())
+		stop := func(context.Context, []Sequence) (Sequence, error) { cancel(); return nil, nil }
+		run := func(ctx context.Context, limits Limits, call func(context.Context, []Sequence) (Sequence, error)) error {
+			q, err := Compile(start+"($stop, "+query+")", Options{Functions: []Function{{Name: "stop", Call: call}}})
+			if err != nil {
+				t.Fatalf("%s: %v", query, err)
+			}
+			_, err = q.Evaluate(ctx, Input{Limits: limits})
+			return err
+		}
+		limits := Limits{Steps: 1 << 40, Constructed: 1 << 40, Time: time.Hour}
+		if err := run(ctx, limits, stop); err != context.Canceled {
+			t.Errorf("%s: %v", query, err)
+		}
+		cancel()
+		idle := func(context.Context, []Sequence) (Sequence, error) { return nil, nil }
+		for _, ends := range []int{1, 10, 700} {
+			ctx := &expiring{Context: context.Background(), ends: ends}
+			if err := run(ctx, limits, idle); err != context.Canceled || ctx.asked > ends+3 {
+				t.Errorf("%s: %v, asked %d times, not %d", query, err, ctx.asked, ends)
+			}
 		}
 	}
 }
