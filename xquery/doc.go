@@ -51,7 +51,8 @@
 //   - evaluate.go runs a tree in a worker (worker.go), of which a query keeps a pool. helium asks its context for
 //     cancellation at every node and item; our context (limits.go) counts these questions, and that is the limit of
 //     steps. guards.go stands before helium's functions that could make much from little; nested.go and atoms.go count what
-//     shares its parts, and is large only for whoever walks through it. Functions that are our own, because their rules are others than helium's, are in equal.go, ranges.go, format.go, functions.go and resources.go.
+//     shares its parts, and is large only for whoever walks through it; costs.go counts
+//     what helium does without asking. Functions that are our own, because their rules are others than helium's, are in equal.go, ranges.go, format.go, functions.go and resources.go.
 //   - An error during the evaluation has no place in helium's tree. Only then, the query is evaluated once more with
 //     every expression announcing itself (Query.trace), so that evaluations without an error pay nothing for places.
 //   - serialize*.go writes sequences: Serialize and fn:serialize.
