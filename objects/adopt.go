@@ -101,7 +101,7 @@ func (s *Service) takeIn(ctx context.Context, cat *catalogue, old, found *row, w
 	if fresh == nil {
 		return nil, notFound(found.dn)
 	}
-	l, err := s.load(ctx, cat, fresh, wanted)
+	l, err := s.load(ctx, cat, fresh, wanted, trustNothing)
 	if err == nil && l == nil {
 		err = beingChanged(fresh.dn)
 	}
@@ -125,7 +125,7 @@ func (s *Service) adoption(ctx context.Context, cat *catalogue, old, found *row)
 	if _, err := cat.set.Shape(found.typ, found.extensions); err != nil {
 		found.extensions = nil // extensions that do not exist (any more)
 	}
-	whole, err := s.load(ctx, cat, found, wantsToWrite)
+	whole, err := s.load(ctx, cat, found, wantsToWrite, trustNothing)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (s *Service) planAdoption(ctx context.Context, cat *catalogue, e *edit) (*p
 
 // stillThere looks again at what is to be taken in, when nobody else here can change it.
 func (s *Service) stillThere(ctx context.Context, cat *catalogue, e *edit) error {
-	now, err := s.load(ctx, cat, &row{uuid: e.final.UUID, dn: e.name, typ: e.final.Type, extensions: e.final.Extensions}, wantsToWrite)
+	now, err := s.load(ctx, cat, &row{uuid: e.final.UUID, dn: e.name, typ: e.final.Type, extensions: e.final.Extensions}, wantsToWrite, trustNothing)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 	defer func() {
 		if !committed {
 			s.rows.drop(p.touched...)
+			s.forget(p)
 		}
 	}()
 	x := &execution{plan: p, versions: map[string]string{}}
@@ -71,7 +72,9 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 		return s.afterCommitPoint(ctx, x, err)
 	}
 	committed = true
-	s.rows.follow(p.touched, p.rowsAfter())
+	rows := p.rowsAfter()
+	s.rows.follow(p.touched, rows)
+	s.learn(x, rows)
 	s.recorder.Recorded()
 	s.freeNumbers(p)
 	result := p.Result

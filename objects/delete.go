@@ -19,7 +19,7 @@ func (s *Service) Delete(ctx context.Context, user access.User, q DeleteRequest)
 		Version   string
 	}{q.ID, q.Recursive, q.Version}
 	return s.run(ctx, user, "objects.delete", q.Write, body, func(ctx context.Context, r *request) (*plan, error) {
-		l, err := r.s.open(ctx, r.cat, q.ID, wantsWhole, true)
+		l, err := r.s.open(ctx, r.cat, q.ID, wantsWhole, trustNothing)
 		if err != nil {
 			return nil, s.hidden(user, r.op, q.ID, err)
 		}
@@ -85,7 +85,7 @@ func (r *request) doomed(ctx context.Context, l *loaded, recursive bool) ([]*loa
 		var jobs []func() error
 		for i := from; i < min(from+atOnce, len(below)); i++ {
 			jobs = append(jobs, func() (err error) {
-				doomed[i], err = r.s.load(ctx, r.cat, below[i], wantsWhole)
+				doomed[i], err = r.s.load(ctx, r.cat, below[i], wantsWhole, trustNothing)
 				return err
 			})
 		}

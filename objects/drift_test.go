@@ -31,7 +31,7 @@ func (w *world) update(id string, changes map[string]any) {
 // indexIsExact holds the index of an object against the object.
 func (w *world) indexIsExact(id string) {
 	w.t.Helper()
-	l, err := w.open(w.t.Context(), w.catalogue.Load(), id, wantsAll, true)
+	l, err := w.open(w.t.Context(), w.catalogue.Load(), id, wantsAll, trustNothing)
 	if err != nil {
 		w.t.Fatal(err)
 	}

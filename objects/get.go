@@ -21,7 +21,7 @@ func (s *Service) Get(ctx context.Context, user access.User, id string, attribut
 	if err := cat.known(attributes); err != nil {
 		return nil, err
 	}
-	l, err := s.open(ctx, cat, id, func(shape *mapping.Shape) []mapping.SourceWant { return wants(shape, attributes) }, false)
+	l, err := s.open(ctx, cat, id, func(shape *mapping.Shape) []mapping.SourceWant { return wants(shape, attributes) }, trustRow)
 	if err != nil {
 		return nil, s.hidden(user, "objects.get", id, named("objects.get", err))
 	}

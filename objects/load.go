@@ -18,26 +18,40 @@ type loaded struct {
 	shape   *mapping.Shape
 	entries mapping.Entries
 	object  mapping.Object
+	// remembered are the sources whose entries were not read now: what is done with the object must assert them.
+	remembered []*mapping.Source
 }
+
+// trust says what of an object may come from memory when it is opened.
+type trust uint8
+
+const (
+	// trustNothing: all is read now.
+	trustNothing trust = iota
+	// trustRow: the index row may be a cached one.
+	trustRow
+	// trustEntries: and so may the entries of directories, if their versions are asserted later (plan.asserts).
+	trustEntries
+)
 
 // wanter says what of a shape's entries is to be read.
 type wanter func(shape *mapping.Shape) []mapping.SourceWant
 
-// open reads an object by UUID or DN from its backends, as far as it is wanted. With fresh the index row comes from the
-// database, so that its version is current.
+// open reads an object by UUID or DN from its backends, as far as it is wanted. With trustNothing the index row comes from
+// the database, so that its version is current.
 //
 // A cached row may be old when another agent or a person at the directory changed the object: the entry's UUID and
 // classes tell. Then the row is asked for anew, and an entry that the index does not know is taken into it.
-func (s *Service) open(ctx context.Context, cat *catalogue, id string, wanted wanter, fresh bool) (*loaded, error) {
+func (s *Service) open(ctx context.Context, cat *catalogue, id string, wanted wanter, trust trust) (*loaded, error) {
 	for {
-		r, err := s.find(ctx, id, fresh)
+		r, err := s.find(ctx, id, trust == trustNothing)
 		if err != nil {
 			return nil, err
 		}
 		if r == nil {
 			return s.adopt(ctx, cat, id, wanted)
 		}
-		l, err := s.load(ctx, cat, r, wanted)
+		l, err := s.load(ctx, cat, r, wanted, trust)
 		if err != nil {
 			return nil, err
 		}
@@ -45,31 +59,39 @@ func (s *Service) open(ctx context.Context, cat *catalogue, id string, wanted wa
 			return l, nil
 		}
 		s.rows.drop(r)
-		if fresh {
+		if trust == trustNothing {
 			l, err := s.reopen(ctx, cat, r, wanted)
 			if clacks.IsKind(err, clacks.NotFound) && !isUUID(id) {
 				return s.adopt(ctx, cat, id, wanted) // another object may have the name now
 			}
 			return l, err
 		}
-		fresh = true
+		trust = trustNothing
 	}
 }
 
 // load reads the entries of a row; nil when the directory holds something else under its name.
-func (s *Service) load(ctx context.Context, cat *catalogue, r *row, wanted wanter) (*loaded, error) {
+func (s *Service) load(ctx context.Context, cat *catalogue, r *row, wanted wanter, trust trust) (*loaded, error) {
 	shape, err := cat.set.Shape(r.typ, r.extensions)
 	if err != nil {
 		return nil, clacks.E(clacks.NotFound, "objects.open", "the type %s of the object is not defined: %w", r.typ, err)
 	}
-	entries, err := s.read(ctx, shape, r, wanted(shape))
+	sources := wanted(shape)
+	var remembered []*mapping.Source
+	entries := make(mapping.Entries, len(sources))
+	if trust == trustEntries {
+		remembered, sources = s.recollect(r, sources, entries)
+	}
+	read, err := s.read(ctx, shape, r, sources, entries)
+	if err != nil || !read {
+		return nil, err
+	}
+	l, err := s.inbound(ctx, shape, r, entries)
 	if err != nil {
 		return nil, err
 	}
-	if entries == nil {
-		return nil, nil
-	}
-	return s.inbound(ctx, shape, r, entries)
+	l.remembered = remembered
+	return l, nil
 }
 
 func (s *Service) inbound(ctx context.Context, shape *mapping.Shape, r *row, entries mapping.Entries) (*loaded, error) {
@@ -133,8 +155,8 @@ func wantsWhole(shape *mapping.Shape) []mapping.SourceWant {
 // everything stands for all user attributes of an entry, all columns of a row.
 const everything = "*"
 
-// read reads the wanted entries, all at once. The result is nil when the primary entry is not the object's.
-func (s *Service) read(ctx context.Context, shape *mapping.Shape, r *row, wanted []mapping.SourceWant) (mapping.Entries, error) {
+// read reads the wanted entries into entries, all at once. It reports whether the primary one is the object's.
+func (s *Service) read(ctx context.Context, shape *mapping.Shape, r *row, wanted []mapping.SourceWant, entries mapping.Entries) (bool, error) {
 	found := make([]*backends.Entry, len(wanted))
 	late := make([]bool, len(wanted)) // its key is not known before the others are read
 	jobs := make([]func() error, 0, len(wanted))
@@ -153,34 +175,34 @@ func (s *Service) read(ctx context.Context, shape *mapping.Shape, r *row, wanted
 		})
 	}
 	if err := together(jobs); err != nil {
-		return nil, err
+		return false, err
 	}
-	entries := make(mapping.Entries, len(wanted))
 	for i, w := range wanted {
 		switch e := found[i]; {
 		case e == nil && w.Source.Primary && w.Source.Kind == backends.Tree:
-			return nil, nil
+			return false, nil
 		case e == nil:
 		case w.Source.Kind == backends.Tree && (!strings.EqualFold(e.UUID, r.uuid) || w.Source.Primary && !carries(w.Source, e)):
 			if w.Source.Primary {
-				return nil, nil
+				return false, nil
 			}
 		default:
 			entries[w.Source.ID] = e
+			s.remember(w, r, e)
 		}
 	}
 	if !slices.Contains(late, true) {
-		return entries, nil
+		return true, nil
 	}
-	return s.readLate(ctx, shape, r, entries, wanted, late)
+	return true, s.readLate(ctx, shape, r, entries, wanted, late)
 }
 
 // readLate reads the rows whose key the index does not know: the values of the other entries tell it.
 func (s *Service) readLate(ctx context.Context, shape *mapping.Shape, r *row, entries mapping.Entries,
-	wanted []mapping.SourceWant, late []bool) (mapping.Entries, error) {
+	wanted []mapping.SourceWant, late []bool) error {
 	values, _, err := shape.Inbound(ctx, entries)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i, w := range wanted {
 		if !late[i] || len(values[w.Source.KeyAttribute]) == 0 {
@@ -188,13 +210,13 @@ func (s *Service) readLate(ctx context.Context, shape *mapping.Shape, r *row, en
 		}
 		e, err := s.readEntry(ctx, w, tableRef(w.Source, values[w.Source.KeyAttribute][0]))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if e != nil {
 			entries[w.Source.ID] = e
 		}
 	}
-	return entries, nil
+	return nil
 }
 
 // readEntry reads one entry; nil when there is none.

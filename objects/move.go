@@ -17,7 +17,7 @@ import (
 func (s *Service) Move(ctx context.Context, user access.User, q MoveRequest) (*Result, error) {
 	body := struct{ ID, Base, RDN, Version string }{q.ID, q.Base, q.RDN, q.Version}
 	return s.run(ctx, user, "objects.move", q.Write, body, func(ctx context.Context, r *request) (*plan, error) {
-		l, err := r.load(ctx, q.ID)
+		l, err := r.load(ctx, q.ID, trustRow)
 		if err != nil {
 			return nil, err
 		}

@@ -74,7 +74,7 @@ func (w *world) oracle(s *Service) {
 			continue
 		}
 		delete(told, r.uuid)
-		l, err := s.open(w.t.Context(), s.catalogue.Load(), r.uuid, wantsAll, true)
+		l, err := s.open(w.t.Context(), s.catalogue.Load(), r.uuid, wantsAll, trustNothing)
 		if err != nil {
 			w.t.Errorf("%s: %v", r.dn, err)
 			continue

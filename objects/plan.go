@@ -34,6 +34,8 @@ type plan struct {
 	unique  []journal.Reservation
 	shapes  []*mapping.Shape // of all objects in it, for messages and for hiding secrets
 	touched []*row
+	// modified are entries of directories of which the modification is all that happens to them.
+	modified []modified
 	// verify, when set, is asked once the objects are locked: its error aborts the commit.
 	verify func(ctx context.Context) error
 	hash   string
@@ -271,6 +273,9 @@ func (p *planner) updateEntry(ctx context.Context, e *edit, state *mapping.Entry
 	if mods := difference(values, touched); len(mods) > 0 {
 		if guard.Version == "" && !p.s.versions(source) {
 			guard.Old = oldValues(values, mods)
+		}
+		if guard.Version != "" {
+			p.plan.modified = append(p.plan.modified, modified{source, entry, len(p.plan.Steps)})
 		}
 		p.step(source, uuid, backends.Change{
 			Op: backends.OpModify, Ref: backends.Ref{DN: e.name, UUID: uuid}, Mods: mods, Guard: guard,

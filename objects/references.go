@@ -398,7 +398,7 @@ func (r *request) refer(ctx context.Context, e *edit, uuid string, values []refe
 		e = &edit{kind: changeUpdate}
 	}
 	if e.before == nil {
-		l, err := r.s.open(ctx, r.cat, uuid, wantsToWrite, true)
+		l, err := r.s.open(ctx, r.cat, uuid, wantsToWrite, trustNothing)
 		if clacks.IsKind(err, clacks.NotFound) {
 			return nil, nil, nil
 		}

@@ -30,7 +30,8 @@ type request struct {
 	write Write
 	hash  string
 	taken map[string]bool // DN keys that a directory has although the index does not know them
-	fresh bool            // rows must come from the database: a cached one may be old, which costs another try
+	fresh bool            // all must be read: what is cached may be old, which costs another try
+	known bool            // the plan was made from known entries
 }
 
 // run plans and commits a request. When another commit gets in the way the plan is made anew from what is there then; a
@@ -40,7 +41,7 @@ func (s *Service) run(ctx context.Context, user access.User, op string, write Wr
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	r := &request{s: s, cat: write.cat, user: user, op: op, write: write, taken: map[string]bool{}, fresh: write.Version != ""}
+	r := &request{s: s, cat: write.cat, user: user, op: op, write: write, taken: map[string]bool{}}
 	if r.cat == nil {
 		r.cat = s.catalogue.Load()
 	}
@@ -63,6 +64,11 @@ func (s *Service) run(ctx context.Context, user access.User, op string, write Wr
 		var a *again
 		if !errors.As(err, &a) {
 			return result, named(op, err)
+		}
+		if known := r.known; known {
+			r.known, r.fresh = false, true
+			attempt--
+			continue
 		}
 		r.fresh = true
 		if a.taken != "" {

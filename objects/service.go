@@ -109,6 +109,7 @@ type Service struct {
 
 	catalogue atomic.Pointer[catalogue]
 	rows      *rowCache
+	known     *knownEntries
 	sessions  *registry
 	queries   queryCache
 	numbers   numbers
@@ -154,7 +155,7 @@ func newService(c Config, db database) (*Service, error) {
 	s := &Service{
 		backends: c.Backends, joiners: map[string]backends.Joiner{}, db: db, recorder: c.Recorder, policy: c.Policy,
 		base: c.Base, baseKey: baseKey, key: c.Key, now: c.Now, log: c.Log, limits: c.Limits.orDefault(),
-		rows: newRowCache(), doubts: newDoubts(),
+		rows: newRowCache(), known: newKnownEntries(), doubts: newDoubts(),
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -99,7 +99,7 @@ func (x *Session) request(op string) *request {
 }
 
 func (x *Session) load(ctx context.Context, id string) error {
-	l, err := x.s.open(ctx, x.cat, id, wantsAll, true)
+	l, err := x.s.open(ctx, x.cat, id, wantsAll, trustNothing)
 	if err != nil {
 		return x.s.hidden(x.user, "objects.session.open", id, err)
 	}
@@ -121,7 +121,7 @@ func (x *Session) refresh(ctx context.Context) error {
 	if x.committed == "" {
 		return nil
 	}
-	l, err := x.s.open(ctx, x.cat, x.committed, wantsAll, true)
+	l, err := x.s.open(ctx, x.cat, x.committed, wantsAll, trustNothing)
 	if err != nil {
 		return named("objects.session", err)
 	}
@@ -443,7 +443,7 @@ func (x *Session) Move(ctx context.Context, base string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := x.s.open(ctx, x.cat, x.object.UUID, wantsAll, true)
+	l, err := x.s.open(ctx, x.cat, x.object.UUID, wantsAll, trustNothing)
 	if err != nil {
 		return nil, named("objects.session.move", err)
 	}

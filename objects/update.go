@@ -20,7 +20,10 @@ func (s *Service) Update(ctx context.Context, user access.User, q UpdateRequest)
 		Version         string
 	}{q.ID, q.Changes, q.Extend, q.Retract, q.Version}
 	return s.run(ctx, user, "objects.update", q.Write, body, func(ctx context.Context, r *request) (*plan, error) {
-		l, err := r.load(ctx, q.ID)
+		if p, err := r.updateKnown(ctx, &q); p != nil || err != nil {
+			return p, err
+		}
+		l, err := r.load(ctx, q.ID, trustRow)
 		if err != nil {
 			return nil, err
 		}
@@ -28,12 +31,37 @@ func (s *Service) Update(ctx context.Context, user access.User, q UpdateRequest)
 	})
 }
 
-// load opens the object that a request concerns, as it is now, and checks the version. The row may be a cached one: Prepare
-// refuses the plan when its version is no longer that of the index.
-func (r *request) load(ctx context.Context, id string) (*loaded, error) {
-	l, err := r.s.open(ctx, r.cat, id, wantsToWrite, r.fresh)
+// updateKnown plans an update from entries that are known. nil says that the entries must be read: none is known, or the
+// plan does not assert all of them. What was read some time ago never refuses a request, nor lets it do nothing.
+func (r *request) updateKnown(ctx context.Context, q *UpdateRequest) (*plan, error) {
+	if r.fresh || q.DryRun || len(q.Extend) > 0 || len(q.Retract) > 0 {
+		return nil, nil
+	}
+	l, err := r.load(ctx, q.ID, trustEntries)
+	if err != nil || len(l.remembered) == 0 {
+		return nil, err
+	}
+	p, err := r.update(ctx, l, q)
+	if err != nil || !p.asserts(l) {
+		return nil, ctx.Err()
+	}
+	r.known = true
+	return p, nil
+}
+
+// load opens the object that a request concerns, and checks the version. The row may be a cached one: Prepare refuses the
+// plan when its version is no longer that of the index.
+func (r *request) load(ctx context.Context, id string, trust trust) (*loaded, error) {
+	if r.fresh {
+		trust = trustNothing
+	}
+	l, err := r.s.open(ctx, r.cat, id, wantsToWrite, trust)
 	if err != nil {
 		return nil, r.s.hidden(r.user, r.op, id, err)
+	}
+	if !r.fresh && r.write.Version != "" && r.write.Version != versionText(l.row.version) {
+		r.fresh = true // only the database can say that it is another version
+		return r.load(ctx, id, trustNothing)
 	}
 	return l, r.checkVersion(l.row)
 }
