@@ -96,6 +96,10 @@ type Guard struct {
 	Version string `json:"version,omitempty"`
 	// Old are values that the attributes must still have (exactly these); used by drivers without versions.
 	Old Values `json:"old,omitempty"`
+	// Seen are values from which the change was made, some time ago: each attribute must have exactly these at a moment of the
+	// change's transaction. Nothing keeps others from writing there afterwards. It is not kept with a change, and drivers
+	// with versions need not look at it.
+	Seen Values `json:"-"`
 	// UUID is the object UUID that the entry must carry (Tree); empty for no check.
 	UUID string `json:"uuid,omitempty"`
 }

@@ -18,6 +18,7 @@ import (
 // Nothing is left of the try.
 type again struct {
 	busy  bool   // wait before the next try
+	known bool   // the plan came from memory, and others have written since
 	taken string // a name that the directory has although the index does not know it
 	err   error  // the answer when there is no next try
 }

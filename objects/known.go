@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -8,20 +9,20 @@ import (
 
 	"clacks/backends"
 	"clacks/mapping"
-	"clacks/objects/journal"
 )
 
-// knownEntries keeps entries of directories as they were last read, or left by a commit, so that a change can be planned
-// without reading them again. Nothing else is served from here, and what is here may be old: a plan from it stands only
-// when each of these entries is changed by it under the guard of the version that it had (plan.asserts).
+// knownEntries keeps entries as they were last read, or left by a commit, so that a change can be planned without reading
+// them again. Nothing else is served from here, and what is here may be old: a plan from it stands only when each of these
+// entries is changed by it under a guard of what it was (plan.asserts), or is read after all and is the same (unchanged).
 //
 // It holds what the attributes of the object's types are read from, and so no secrets. It is bounded by size: the entries
 // that were used since the last turn survive the next one.
 type knownEntries struct {
 	mu         sync.Mutex
-	young, old map[string]knownEntry // by backend and UUID
+	young, old map[string]knownEntry // by knownKey
 	size       int                   // of young, in bytes
 	limit      int
+	misses     map[*mapping.Source]int
 }
 
 // knownEntry is an entry with what it must fit to be used.
@@ -41,16 +42,23 @@ const (
 )
 
 func newKnownEntries() *knownEntries {
-	return &knownEntries{young: map[string]knownEntry{}, limit: knownSize}
+	return &knownEntries{young: map[string]knownEntry{}, limit: knownSize, misses: map[*mapping.Source]int{}}
 }
 
-func knownKey(backend, uuid string) string { return backend + "/" + uuid }
+// knownKey is the entryKey of an object's entry in a source.
+func knownKey(source *mapping.Source, uuid string) string {
+	return source.Backend + "/" + source.Table + "/" + uuid
+}
 
 // get is the entry of an object in a source, nil when it is not known.
 func (k *knownEntries) get(source *mapping.Source, r *row, now time.Time) *backends.Entry {
-	key := knownKey(source.Backend, r.uuid)
+	key := knownKey(source, r.uuid)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.misses[source] >= tooManyMisses {
+		k.misses[source]--
+		return nil
+	}
 	known, ok := k.young[key]
 	if !ok {
 		if known, ok = k.old[key]; ok {
@@ -65,14 +73,14 @@ func (k *knownEntries) get(source *mapping.Source, r *row, now time.Time) *backe
 
 // put keeps an entry that was read with all that its source wants; the caller does not change it any more.
 func (k *knownEntries) put(source *mapping.Source, r *row, entry *backends.Entry, now time.Time) {
-	if entry.Version == "" || r.dnKey == "" {
+	if r.dnKey == "" || entry.Version == "" && source.Kind == backends.Tree {
 		return
 	}
 	known := knownEntry{source: source, dnKey: r.dnKey, entry: entry, read: now}
 	known.size = len(r.dnKey) + sizeOfEntry(known.entry)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.add(knownKey(source.Backend, r.uuid), known)
+	k.add(knownKey(source, r.uuid), known)
 }
 
 func (k *knownEntries) add(key string, known knownEntry) {
@@ -88,9 +96,29 @@ func (k *knownEntries) add(key string, known knownEntry) {
 	}
 }
 
-// drop forgets the entry of an object.
-func (k *knownEntries) drop(backend, uuid string) {
-	key := knownKey(backend, uuid)
+// judge notes what became of a plan from entries of some sources. Where others write much, or a database changes by itself
+// what is written to it, so many plans would be made in vain that reading is cheaper.
+func (k *knownEntries) judge(sources []*mapping.Source, stood bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, source := range sources {
+		switch n := k.misses[source]; {
+		case !stood:
+			k.misses[source] = min(n+8, 64)
+		case n > 1:
+			k.misses[source] = n - 1
+		case n == 1:
+			delete(k.misses, source)
+		}
+	}
+}
+
+// tooManyMisses is when a source's entries are read instead; each time brings it nearer to another try. A plan in vain
+// counts eight, one that stood counts one back.
+const tooManyMisses = 16
+
+// drop forgets an entry.
+func (k *knownEntries) drop(key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.size -= k.young[key].size
@@ -133,10 +161,16 @@ func sizeOfEntry(entry *backends.Entry) int {
 	return size
 }
 
-// rememberable reports whether the entries of a source may be kept: a directory's whose changes can be guarded by the version,
-// and are made one by one.
+// rememberable reports whether the entries of a source may be kept: those of a directory with versions, and rows that are
+// changed in the transaction of the commit point.
 func (s *Service) rememberable(source *mapping.Source) bool {
-	return source.Kind == backends.Tree && s.joiners[source.Backend] == nil && s.versions(source)
+	switch joined := s.joiners[source.Backend] != nil; source.Kind {
+	case backends.Tree:
+		return !joined && s.versions(source)
+	case backends.Table:
+		return joined
+	}
+	return false
 }
 
 // recollect puts the entries that are known into entries, and returns their sources and those that are to be read.
@@ -155,37 +189,79 @@ func (s *Service) recollect(r *row, wanted []mapping.SourceWant, entries mapping
 
 // remember keeps what was read of an object, where that was all that its source wants.
 func (s *Service) remember(w mapping.SourceWant, r *row, entry *backends.Entry) {
-	if !s.rememberable(w.Source) {
-		return
-	}
 	switch {
-	case len(w.Want) > 0 && w.Want[0] == everything:
+	case !s.rememberable(w.Source):
+	case len(w.Want) > 0 && w.Want[0] == everything, len(w.Want) > len(w.Source.Want):
 		s.known.put(w.Source, r, only(entry, w.Source.Want), s.now())
 	case len(w.Want) == len(w.Source.Want):
 		s.known.put(w.Source, r, entry, s.now())
 	}
 }
 
-// asserts reports whether a plan does nothing unless the entries that it took from memory are still the same: each is
-// modified, under the guard of its version, and only where it was read.
-func (p *plan) asserts(l *loaded) bool {
-	for _, source := range l.remembered {
-		entry := l.entries[source.ID]
-		if !slices.ContainsFunc(p.Steps, func(step journal.Step) bool {
-			return step.Backend == source.Backend && step.Object == l.row.uuid && step.Change.Op == backends.OpModify &&
-				step.Change.Guard.Version == entry.Version && readBefore(step.Change.Mods, source)
-		}) {
-			return false
-		}
-	}
-	return true
+// stands reports whether a plan from memory is as good as one from reading: it asserts each entry that comes from there, or
+// the entry is read after all, and is the same.
+func (s *Service) stands(ctx context.Context, p *plan, l *loaded) bool {
+	return !slices.ContainsFunc(l.remembered, func(source *mapping.Source) bool {
+		return !p.asserts(source, l) && !s.unchanged(ctx, source, l)
+	})
 }
 
-func readBefore(mods []backends.Mod, source *mapping.Source) bool {
+// asserts reports whether a plan does nothing unless an object's entry is still the same: it modifies the entry, under a
+// guard of its version or its values, and only where it was read.
+func (p *plan) asserts(source *mapping.Source, l *loaded) bool {
+	entry := l.entries[source.ID]
+	for i := range p.Steps {
+		step := &p.Steps[i]
+		guard := step.Change.Guard
+		if entryKey(step) != knownKey(source, l.row.uuid) || !onlyWanted(step.Change.Mods, source) {
+			continue
+		}
+		if step.Change.Op == backends.OpModify && (guard.Seen != nil || guard.Version != "" && guard.Version == entry.Version) {
+			return true
+		}
+	}
+	return false
+}
+
+func onlyWanted(mods []backends.Mod, source *mapping.Source) bool {
 	return !slices.ContainsFunc(mods, func(m backends.Mod) bool { return !among(source.Want, m.Attribute) })
 }
 
-// modified is an entry of a directory that a plan modifies and does nothing else with.
+// unchanged reads an entry that comes from memory.
+func (s *Service) unchanged(ctx context.Context, source *mapping.Source, l *loaded) bool {
+	ref, ok := sourceRef(source, l.row)
+	if !ok {
+		return false
+	}
+	known := l.entries[source.ID]
+	w := mapping.SourceWant{Source: source, Want: source.Want}
+	entry, err := s.readEntry(ctx, w, ref)
+	if err != nil || entry == nil {
+		return false
+	}
+	s.remember(w, l.row, entry)
+	return entry.UUID == known.UUID && entry.Version == known.Version && sameValues(entry.Values, known.Values)
+}
+
+// sameValues compares all values of two entries; those of an attribute may come in any order.
+func sameValues(a, b backends.Values) bool {
+	return len(a) == len(b) && len(difference(a, b)) == 0
+}
+
+// seen are the values of a row that comes from memory, those of empty columns among them; nil when it was read now.
+func (l *loaded) seen(source *mapping.Source) backends.Values {
+	if !slices.Contains(l.remembered, source) {
+		return nil
+	}
+	entry := l.entries[source.ID]
+	values := make(backends.Values, len(source.Want))
+	for _, name := range source.Want {
+		values[name] = valuesOf(entry.Values, name)
+	}
+	return values
+}
+
+// modified is an entry that a plan modifies and does nothing else with.
 type modified struct {
 	source *mapping.Source
 	entry  *backends.Entry // before
@@ -195,12 +271,13 @@ type modified struct {
 // learn keeps what a commit has left of the entries that it modified, and forgets the others that it touched.
 func (s *Service) learn(x *execution, rows []*row) {
 	s.forget(x.plan)
+	s.known.judge(x.remembered, true)
 	now := s.now()
 	for _, m := range x.modified {
 		step := &x.Steps[m.step]
 		at := slices.IndexFunc(rows, func(r *row) bool { return r != nil && r.uuid == step.Object })
-		if version := x.versions[entryKey(step)]; version != "" && at >= 0 && s.rememberable(m.source) {
-			s.known.put(m.source, rows[at], after(only(m.entry, m.source.Want), step.Change.Mods, version), now)
+		if at >= 0 && s.rememberable(m.source) {
+			s.known.put(m.source, rows[at], after(only(m.entry, m.source.Want), step.Change.Mods, x.versions[entryKey(step)]), now)
 		}
 	}
 }
@@ -208,11 +285,11 @@ func (s *Service) learn(x *execution, rows []*row) {
 // forget drops the entries that a plan touches.
 func (s *Service) forget(p *plan) {
 	for i := range p.Steps {
-		s.known.drop(p.Steps[i].Backend, p.Steps[i].Object)
+		s.known.drop(entryKey(&p.Steps[i]))
 	}
 }
 
-// after is an entry once mods were made.
+// after is an entry once mods were made, with the version that it has then.
 func after(entry *backends.Entry, mods []backends.Mod, version string) *backends.Entry {
 	changed := *entry
 	changed.Version = version

@@ -31,11 +31,11 @@ type plan struct {
 	Vacated string `json:",omitempty"`
 	Below   int    `json:",omitempty"`
 
-	unique  []journal.Reservation
-	shapes  []*mapping.Shape // of all objects in it, for messages and for hiding secrets
-	touched []*row
-	// modified are entries of directories of which the modification is all that happens to them.
-	modified []modified
+	unique     []journal.Reservation
+	shapes     []*mapping.Shape // of all objects in it, for messages and for hiding secrets
+	touched    []*row
+	modified   []modified
+	remembered []*mapping.Source // the sources whose entries came from memory
 	// verify, when set, is asked once the objects are locked: its error aborts the commit.
 	verify func(ctx context.Context) error
 	hash   string
@@ -301,7 +301,8 @@ func (p *planner) updateRow(e *edit, state *mapping.EntryState, keys map[string]
 	}
 	key := old
 	guard := p.s.guard(source, entry)
-	if state.Key != nil && journal.Text(state.Key) != journal.Text(old) {
+	moves := state.Key != nil && journal.Text(state.Key) != journal.Text(old)
+	if moves {
 		key = state.Key
 		p.step(source, uuid, backends.Change{
 			Op: backends.OpRename, Ref: tableRef(source, old), To: tableRef(source, key), Guard: guard,
@@ -311,6 +312,10 @@ func (p *planner) updateRow(e *edit, state *mapping.EntryState, keys map[string]
 	if mods := difference(entry.Values, state.Touched); len(mods) > 0 {
 		if !p.s.versions(source) {
 			guard.Old = oldValues(entry.Values, mods)
+		}
+		if !moves {
+			guard.Seen = e.before.seen(source)
+			p.plan.modified = append(p.plan.modified, modified{source, entry, len(p.plan.Steps)})
 		}
 		p.step(source, uuid, backends.Change{Op: backends.OpModify, Ref: tableRef(source, key), Mods: mods, Guard: guard})
 	}

@@ -31,7 +31,6 @@ type request struct {
 	hash  string
 	taken map[string]bool // DN keys that a directory has although the index does not know them
 	fresh bool            // all must be read: what is cached may be old, which costs another try
-	known bool            // the plan was made from known entries
 }
 
 // run plans and commits a request. When another commit gets in the way the plan is made anew from what is there then; a
@@ -65,8 +64,8 @@ func (s *Service) run(ctx context.Context, user access.User, op string, write Wr
 		if !errors.As(err, &a) {
 			return result, named(op, err)
 		}
-		if known := r.known; known {
-			r.known, r.fresh = false, true
+		if a.known && !r.fresh {
+			r.fresh = true
 			attempt--
 			continue
 		}
@@ -107,7 +106,13 @@ func (s *Service) try(ctx context.Context, r *request, build func(ctx context.Co
 	if r.hash != "" {
 		p.key = r.key()
 	}
-	return s.commit(ctx, p)
+	result, err := s.commit(ctx, p)
+	var a *again
+	if len(p.remembered) > 0 && errors.As(err, &a) && !a.busy {
+		a.known = true
+		s.known.judge(p.remembered, false)
+	}
+	return result, err
 }
 
 // dryRun answers the plan. Unique values are looked up, since no reservation will do it.

@@ -32,7 +32,7 @@ func (s *Service) Update(ctx context.Context, user access.User, q UpdateRequest)
 }
 
 // updateKnown plans an update from entries that are known. nil says that the entries must be read: none is known, or the
-// plan does not assert all of them. What was read some time ago never refuses a request, nor lets it do nothing.
+// plan does not stand. What was read some time ago never refuses a request.
 func (r *request) updateKnown(ctx context.Context, q *UpdateRequest) (*plan, error) {
 	if r.fresh || q.DryRun || len(q.Extend) > 0 || len(q.Retract) > 0 {
 		return nil, nil
@@ -42,10 +42,11 @@ func (r *request) updateKnown(ctx context.Context, q *UpdateRequest) (*plan, err
 		return nil, err
 	}
 	p, err := r.update(ctx, l, q)
-	if err != nil || !p.asserts(l) {
+	if err != nil || !r.s.stands(ctx, p, l) {
+		r.s.known.judge(l.remembered, false)
 		return nil, ctx.Err()
 	}
-	r.known = true
+	p.remembered = l.remembered
 	return p, nil
 }
 

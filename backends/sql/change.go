@@ -143,6 +143,9 @@ func (b *Backend) planModify(ctx context.Context, p *plan, c backends.Change) er
 	if err != nil {
 		return err
 	}
+	if err := b.seen(ctx, p, &guard.row, c.Guard.Seen); err != nil {
+		return err
+	}
 	var columns, children []*edit
 	for _, e := range edits {
 		if e.at.child != nil {
@@ -303,6 +306,44 @@ func (b *Backend) guard(ctx context.Context, p *plan, g backends.Guard) (*guarde
 		}
 	}
 	return out, nil
+}
+
+// seen adds the conditions for values from which a change was made. Their text is the same whatever the values are, so that
+// it is prepared once.
+func (b *Backend) seen(ctx context.Context, p *plan, row *conditions, values backends.Values) error {
+	is := "IS"
+	if b.postgres() {
+		is = "IS NOT DISTINCT FROM"
+	}
+	for _, attribute := range sortedNames(values) {
+		at, err := b.place(ctx, p.target, attribute)
+		if err != nil {
+			return err
+		}
+		list, err := b.arguments(at, values[attribute])
+		if err != nil {
+			return err
+		}
+		switch {
+		case at.child != nil:
+			b.seenRows(p, row, at, list)
+		case at.isKey(p.target): // by which the row is found
+		case len(list) > 1:
+			return conflict(attribute, "a column does not hold several values")
+		default:
+			row.add(b.compare(at.column, "", is), append(list, nil)[0])
+		}
+	}
+	return nil
+}
+
+// seenRows adds the conditions that the child rows have these values and no others.
+func (b *Backend) seenRows(p *plan, row *conditions, at place, list []any) {
+	count := "(SELECT count(*) FROM " + at.child.table.quoted + " WHERE " + b.equal(at.child.owner, "") + " AND "
+	row.add(count+at.column.quoted+" IS NOT NULL) = ?", p.key, int64(len(list)))
+	for _, s := range b.sets(at, list) {
+		row.add(count+s.condition+") = ?", p.key, s.arg, s.size)
+	}
 }
 
 func (b *Backend) arguments(at place, values []backends.Value) ([]any, error) {
