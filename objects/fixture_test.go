@@ -226,7 +226,7 @@ func (w *world) begin(stores map[string]backends.Backend) {
 
 func (w *world) newService() *Service {
 	w.t.Helper()
-	s, err := newService(w.config, faultyDatabase{stateDatabase{w.state}, w.faults})
+	s, err := newService(w.config, faultyDatabase{newStateDatabase(w.state), w.faults})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -126,7 +126,7 @@ func New(c Config) (*Service, error) {
 	if c.State == nil {
 		return nil, clacks.E(clacks.Invalid, "objects.new", "the state database is missing")
 	}
-	s, err := newService(c, stateDatabase{c.State})
+	s, err := newService(c, newStateDatabase(c.State))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"sync/atomic"
 
 	"clacks/internal/store"
 )
@@ -26,16 +27,26 @@ type transaction interface {
 	Rollback()
 }
 
-// stateDatabase is *store.DB as a database: Begin returns the interface, and its transactions, all of which wait for the
-// counter of the event log at their end, commit early.
-type stateDatabase struct{ *store.DB }
+// stateDatabase is *store.DB as a database: Begin returns the interface. Its transactions all wait for the counter of the
+// event log at their end, and so commit early when there are several of them.
+type stateDatabase struct {
+	*store.DB
+	open *atomic.Int64 // transactions
+}
+
+func newStateDatabase(db *store.DB) stateDatabase { return stateDatabase{db, new(atomic.Int64)} }
+
+func (d stateDatabase) transaction(tx *store.Tx) transaction {
+	d.open.Add(1)
+	return &stateTransaction{Tx: tx, open: d.open}
+}
 
 func (d stateDatabase) Begin(ctx context.Context) (transaction, error) {
 	tx, err := d.DB.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return stateTransaction{tx}, nil
+	return d.transaction(tx), nil
 }
 
 func (d stateDatabase) ExecAndBegin(ctx context.Context, first, second, later []store.Statement) (tx transaction, refused, err error) {
@@ -43,11 +54,32 @@ func (d stateDatabase) ExecAndBegin(ctx context.Context, first, second, later []
 	if opened == nil {
 		return nil, refused, err
 	}
-	return stateTransaction{opened}, nil, nil
+	return d.transaction(opened), nil, nil
 }
 
-type stateTransaction struct{ *store.Tx }
+// stateTransaction is used by one goroutine.
+type stateTransaction struct {
+	*store.Tx
+	open  *atomic.Int64
+	ended bool
+}
 
-func (t stateTransaction) Commit(ctx context.Context, statements ...store.Statement) ([]store.Result, error) {
+func (t *stateTransaction) Commit(ctx context.Context, statements ...store.Statement) ([]store.Result, error) {
+	defer t.end()
+	if t.open.Load() == 1 {
+		return t.Tx.Commit(ctx, statements...)
+	}
 	return t.CommitEarly(ctx, statements...)
+}
+
+func (t *stateTransaction) Rollback() {
+	t.Tx.Rollback()
+	t.end()
+}
+
+func (t *stateTransaction) end() {
+	if !t.ended {
+		t.ended = true
+		t.open.Add(-1)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	goldap "github.com/go-ldap/ldap/v3"
 
 	"clacks"
@@ -69,17 +70,25 @@ func (b *Backend) change(ctx context.Context, op string, c backends.Change) (bac
 
 // guard is the assertion for a version and a UUID; nil when neither is given.
 func (b *Backend) guard(g backends.Guard) goldap.Control {
-	filter := ""
+	filter := ber.Encode(ber.ClassContext, ber.TypeConstructed, goldap.FilterAnd, nil, "And")
 	if g.Version != "" {
-		filter = equals(versionAttribute, g.Version)
+		filter.AppendChild(equality(versionAttribute, g.Version))
 	}
 	if g.UUID != "" {
-		filter += equals(b.options.UUIDAttribute, g.UUID)
+		filter.AppendChild(equality(b.options.UUIDAttribute, g.UUID))
 	}
-	if filter == "" {
+	if len(filter.Children) == 0 {
 		return nil
 	}
-	return newAssertion("(&" + filter + ")")
+	return newControl(assertionOID, filter)
+}
+
+// equality is the filter attribute = value as a request has it (RFC 4511, section 4.5.1.7).
+func equality(attribute, value string) *ber.Packet {
+	filter := ber.Encode(ber.ClassContext, ber.TypeConstructed, goldap.FilterEqualityMatch, nil, "Equality Match")
+	filter.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, attribute, "Attribute"))
+	filter.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, value, "Value"))
+	return filter
 }
 
 // send makes the request for a change. Changes are those of a modify.

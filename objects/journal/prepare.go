@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 
 	"clacks"
@@ -82,15 +83,20 @@ func Chunks[T any](list []T) iter.Seq[[]T] {
 // Prepare writes the row and takes what the intent names, all in one transaction, or fails: with a *Refusal when another
 // operation is in the way, with clacks.InDoubt when it is not known whether the row exists.
 func (j *Journal) Prepare(ctx context.Context, in Intent) error {
-	return j.PrepareBy(ctx, in, func(statements []store.Statement) error {
+	return j.prepare(ctx, in, false, func(statements []store.Statement) error {
 		_, err := j.db.Exec(ctx, statements...)
 		return err
 	})
 }
 
-// PrepareBy is Prepare with statements that the caller commits: in one transaction, durable when commit returns nil, and
-// with the errors of store.DB.Exec.
+// PrepareBy is Prepare on PostgreSQL with statements that the caller commits: in one transaction, durable when commit
+// returns nil, and with the errors of store.DB.Exec.
 func (j *Journal) PrepareBy(ctx context.Context, in Intent, commit func(statements []store.Statement) error) error {
+	return j.prepare(ctx, in, true, commit)
+}
+
+// prepare commits an intent. The first locks are joined to the row's statement where the database can do that.
+func (j *Journal) prepare(ctx context.Context, in Intent, join bool, commit func(statements []store.Statement) error) error {
 	if len(in.Locks) == 0 {
 		return clacks.E(clacks.Internal, "journal.prepare", "operation %s locks nothing: nobody would find it again", in.Operation)
 	}
@@ -117,10 +123,19 @@ VALUES (?, ?, ?, ?, ?, 'prepared', ?, ?, ?)`,
 			statements, reasons = append(statements, s), append(reasons, why)
 		}
 	}
-	add(Busy, lockStatements(in)...)
+	locks := lockStatements(in)
+	if join {
+		statements[0], locks = joined(statements[0], locks[0]), locks[1:]
+	}
+	add(Busy, locks...)
 	add(Stale, checkStatements(in.Checks)...)
 	add(Taken, reserveStatements(in)...)
 	return j.refusal(ctx, commit(statements), reasons, in)
+}
+
+// joined is two statements as one, which costs the database less (PostgreSQL, "Data-Modifying Statements in WITH").
+func joined(row, locks store.Statement) store.Statement {
+	return store.Statement{SQL: "WITH locks AS (" + locks.SQL + ") " + row.SQL, Args: slices.Concat(locks.Args, row.Args)}
 }
 
 func lockStatements(in Intent) []store.Statement {
@@ -191,6 +206,9 @@ func (j *Journal) refusal(ctx context.Context, err error, reasons []Why, in Inte
 		return err
 	}
 	refusal := &Refusal{Why: reasons[index]}
+	if constraint != nil && constraint.Table == "clacks_locks" {
+		refusal.Why = Busy
+	}
 	if refusal.Why == Taken {
 		taken, lookup := j.Taken(ctx, in.Unique)
 		if lookup != nil {
