@@ -35,7 +35,7 @@ type knownEntry struct {
 }
 
 const (
-	knownSize = 16 << 20 // bytes of each generation
+	knownSize = 32 << 20 // bytes of each generation
 	// knownAge bounds how long an entry is used: some overlays of a directory change an entry without giving it another
 	// version, and what they do is to be noticed some day.
 	knownAge = 10 * time.Minute
