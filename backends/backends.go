@@ -112,11 +112,16 @@ type Change struct {
 	Add   Values `json:"add,omitempty"` // OpCreate: the entry's values
 	Mods  []Mod  `json:"mods,omitempty"`
 	Guard Guard  `json:"guard,omitzero"`
+	// Want are attributes of which an OpModify shows in Result.Entry what they hold after it, if the driver is told without
+	// asking again. It is not kept with a change.
+	Want []string `json:"-"`
 }
 
 // Result is what is known after a change: the entry's version, where the driver has versions (pre/post-read, RFC 4527).
 type Result struct {
 	Version string `json:"version,omitempty"`
+	// Entry is what Change.Want asked for, as it is after the change; nil when the driver does not know.
+	Entry *Entry `json:"-"`
 }
 
 // Scope says how far a search in a tree reaches.

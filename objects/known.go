@@ -2,6 +2,8 @@ package objects
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -9,6 +11,7 @@ import (
 
 	"clacks/backends"
 	"clacks/mapping"
+	"clacks/objects/journal"
 )
 
 // knownEntries keeps entries as they were last read, or left by a commit, so that a change can be planned without reading
@@ -22,27 +25,30 @@ type knownEntries struct {
 	young, old map[string]knownEntry // by knownKey
 	size       int                   // of young, in bytes
 	limit      int
-	misses     map[*mapping.Source]int
+	misses     map[string]int // by Source.ID
 }
 
-// knownEntry is an entry with what it must fit to be used.
+// knownEntry is an entry with what it must fit to be used. The values are packed: the collector of garbage has nothing to
+// look at there.
 type knownEntry struct {
-	source *mapping.Source // of which shape: it tells what was read
-	dnKey  string
-	entry  *backends.Entry // only read
-	size   int
-	read   time.Time
+	source  *mapping.Source // of which shape: it tells what was read
+	dnKey   string
+	ref     backends.Ref
+	version string
+	values  string
+	read    time.Time
 }
 
 const (
-	knownSize = 32 << 20 // bytes of each generation
+	knownSize     = 8 << 20  // bytes of each generation
+	maxKnownEntry = 16 << 10 // bytes: an entry with a photo is read each time
 	// knownAge bounds how long an entry is used: some overlays of a directory change an entry without giving it another
 	// version, and what they do is to be noticed some day.
 	knownAge = 10 * time.Minute
 )
 
 func newKnownEntries() *knownEntries {
-	return &knownEntries{young: map[string]knownEntry{}, limit: knownSize, misses: map[*mapping.Source]int{}}
+	return &knownEntries{young: map[string]knownEntry{}, limit: knownSize, misses: map[string]int{}}
 }
 
 // knownKey is the entryKey of an object's entry in a source.
@@ -52,12 +58,23 @@ func knownKey(source *mapping.Source, uuid string) string {
 
 // get is the entry of an object in a source, nil when it is not known.
 func (k *knownEntries) get(source *mapping.Source, r *row, now time.Time) *backends.Entry {
-	key := knownKey(source, r.uuid)
+	known, ok := k.find(source, knownKey(source, r.uuid))
+	if !ok || known.source != source || known.dnKey != r.dnKey || now.Sub(known.read) > knownAge {
+		return nil
+	}
+	values, err := unpack(known.values)
+	if err != nil {
+		return nil
+	}
+	return &backends.Entry{Ref: known.ref, Version: known.version, Values: values}
+}
+
+func (k *knownEntries) find(source *mapping.Source, key string) (knownEntry, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.misses[source] >= tooManyMisses {
-		k.misses[source]--
-		return nil
+	if k.misses[source.ID] >= tooManyMisses {
+		k.misses[source.ID]--
+		return knownEntry{}, false
 	}
 	known, ok := k.young[key]
 	if !ok {
@@ -65,36 +82,60 @@ func (k *knownEntries) get(source *mapping.Source, r *row, now time.Time) *backe
 			k.add(key, known)
 		}
 	}
-	if !ok || known.source != source || known.dnKey != r.dnKey || now.Sub(known.read) > knownAge {
-		return nil
-	}
-	return known.entry
+	return known, ok
 }
 
-// put keeps an entry that was read with all that its source wants; the caller does not change it any more.
+// put keeps of an entry what its source wants, all of which was read.
 func (k *knownEntries) put(source *mapping.Source, r *row, entry *backends.Entry, now time.Time) {
 	if r.dnKey == "" || entry.Version == "" && source.Kind == backends.Tree {
 		return
 	}
-	known := knownEntry{source: source, dnKey: r.dnKey, entry: entry, read: now}
-	known.size = len(r.dnKey) + sizeOfEntry(known.entry)
+	key := knownKey(source, r.uuid)
+	known := knownEntry{source: source, dnKey: r.dnKey, ref: entry.Ref, version: entry.Version, read: now}
+	if k.renew(key, known) {
+		return
+	}
+	var small bool
+	known.values, small = pack(entry.Values, source.Want)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.add(knownKey(source, r.uuid), known)
+	k.remove(key)
+	if small {
+		k.add(key, known)
+	}
+}
+
+// renew notes that an entry was read again and has the same version.
+func (k *knownEntries) renew(key string, same knownEntry) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	known, ok := k.young[key]
+	if !ok || known.version == "" || known.version != same.version || known.source != same.source || known.dnKey != same.dnKey {
+		return false
+	}
+	known.read = same.read
+	k.young[key] = known
+	return true
 }
 
 func (k *knownEntries) add(key string, known knownEntry) {
-	if known.size > k.limit/16 {
-		delete(k.young, key)
-		delete(k.old, key)
-		return
-	}
-	k.size += known.size - k.young[key].size
 	k.young[key] = known
+	k.size += known.size()
 	if k.size > k.limit {
 		k.old, k.young, k.size = k.young, map[string]knownEntry{}, 0
 	}
 }
+
+func (k *knownEntries) remove(key string) {
+	if known, ok := k.young[key]; ok {
+		k.size -= known.size()
+		delete(k.young, key)
+	}
+	delete(k.old, key)
+}
+
+// size is about what an entry takes in memory, in bytes.
+func (e *knownEntry) size() int { return 512 + len(e.values) }
 
 // judge notes what became of a plan from entries of some sources. Where others write much, or a database changes by itself
 // what is written to it, so many plans would be made in vain that reading is cheaper.
@@ -102,13 +143,13 @@ func (k *knownEntries) judge(sources []*mapping.Source, stood bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, source := range sources {
-		switch n := k.misses[source]; {
+		switch n := k.misses[source.ID]; {
 		case !stood:
-			k.misses[source] = min(n+8, 64)
+			k.misses[source.ID] = min(n+8, 64)
 		case n > 1:
-			k.misses[source] = n - 1
+			k.misses[source.ID] = n - 1
 		case n == 1:
-			delete(k.misses, source)
+			delete(k.misses, source.ID)
 		}
 	}
 }
@@ -121,21 +162,31 @@ const tooManyMisses = 16
 func (k *knownEntries) drop(key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.size -= k.young[key].size
-	delete(k.young, key)
-	delete(k.old, key)
+	k.remove(key)
 }
 
-// only is an entry with the attributes of a list.
-func only(entry *backends.Entry, names []string) *backends.Entry {
-	kept := *entry
-	kept.Values = make(backends.Values, len(names))
-	for name, values := range entry.Values {
-		if among(names, name) {
-			kept.Values[name] = values
+// pack is the values of some attributes as one text, unless there is too much of it: for each attribute the length and the
+// letters of its name, the number of its values, and these in the same way.
+func pack(values backends.Values, names []string) (packed string, small bool) {
+	b := make([]byte, 0, 1024)
+	for name, list := range values {
+		if !among(names, name) {
+			continue
+		}
+		b = appendText(b, name)
+		b = binary.AppendUvarint(b, uint64(len(list)))
+		for _, v := range list {
+			b = appendText(b, journal.EncodeValue(v))
+			if len(b) > maxKnownEntry {
+				return "", false
+			}
 		}
 	}
-	return &kept
+	return string(b), true
+}
+
+func appendText(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
 // among reports whether a list has the name of an attribute, in any case of its letters.
@@ -143,22 +194,51 @@ func among(names []string, name string) bool {
 	return slices.Contains(names, name) || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// sizeOfEntry is about what an entry takes in memory, in bytes.
-func sizeOfEntry(entry *backends.Entry) int {
-	size := 512 + len(entry.DN)
-	for name, values := range entry.Values {
-		size += 64 + len(name)
-		for _, v := range values {
-			size += 32
-			switch v := v.(type) {
-			case string:
-				size += len(v)
-			case []byte:
-				size += len(v)
+var errPacked = errors.New("objects: a packed entry is damaged")
+
+// unpack is the inverse of pack.
+func unpack(packed string) (backends.Values, error) {
+	values := backends.Values{}
+	for packed != "" {
+		name, rest, err := cutText(packed)
+		if err != nil {
+			return nil, err
+		}
+		n, rest, err := cutNumber(rest)
+		if err != nil || n > uint64(len(rest)) {
+			return nil, errPacked
+		}
+		list := make([]backends.Value, n)
+		for i := range list {
+			var text string
+			if text, rest, err = cutText(rest); err != nil {
+				return nil, err
+			}
+			if list[i], err = journal.DecodeValue(text); err != nil {
+				return nil, err
 			}
 		}
+		values[name], packed = list, rest
 	}
-	return size
+	return values, nil
+}
+
+func cutText(packed string) (text, rest string, err error) {
+	n, rest, err := cutNumber(packed)
+	if err != nil || n > uint64(len(rest)) {
+		return "", "", errPacked
+	}
+	return rest[:n], rest[n:], nil
+}
+
+func cutNumber(packed string) (n uint64, rest string, err error) {
+	for i := range min(len(packed), binary.MaxVarintLen64) {
+		n |= uint64(packed[i]&0x7f) << (7 * i)
+		if packed[i] < 0x80 {
+			return n, packed[i+1:], nil
+		}
+	}
+	return 0, "", errPacked
 }
 
 // rememberable reports whether the entries of a source may be kept: those of a directory with versions, and rows that are
@@ -169,6 +249,7 @@ func (s *Service) rememberable(source *mapping.Source) bool {
 		return !joined && s.versions(source)
 	case backends.Table:
 		return joined
+	case backends.None:
 	}
 	return false
 }
@@ -189,11 +270,8 @@ func (s *Service) recollect(r *row, wanted []mapping.SourceWant, entries mapping
 
 // remember keeps what was read of an object, where that was all that its source wants.
 func (s *Service) remember(w mapping.SourceWant, r *row, entry *backends.Entry) {
-	switch {
-	case !s.rememberable(w.Source):
-	case len(w.Want) > 0 && w.Want[0] == everything, len(w.Want) > len(w.Source.Want):
-		s.known.put(w.Source, r, only(entry, w.Source.Want), s.now())
-	case len(w.Want) == len(w.Source.Want):
+	all := len(w.Want) > 0 && w.Want[0] == everything || len(w.Want) >= len(w.Source.Want)
+	if all && s.rememberable(w.Source) {
 		s.known.put(w.Source, r, entry, s.now())
 	}
 }
@@ -268,7 +346,8 @@ type modified struct {
 	step   int
 }
 
-// learn keeps what a commit has left of the entries that it modified, and forgets the others that it touched.
+// learn keeps what a commit has left of the entries that it modified, and forgets the others that it touched. An entry
+// that was modified twice is kept as the last step left it.
 func (s *Service) learn(x *execution, rows []*row) {
 	s.forget(x.plan)
 	s.known.judge(x.remembered, true)
@@ -276,10 +355,38 @@ func (s *Service) learn(x *execution, rows []*row) {
 	for _, m := range x.modified {
 		step := &x.Steps[m.step]
 		at := slices.IndexFunc(rows, func(r *row) bool { return r != nil && r.uuid == step.Object })
-		if at >= 0 && s.rememberable(m.source) {
-			s.known.put(m.source, rows[at], after(only(m.entry, m.source.Want), step.Change.Mods, x.versions[entryKey(step)]), now)
+		left := x.left[entryKey(step)]
+		if m.source.Kind == backends.Table {
+			left = after(m.entry, step.Change.Mods)
+		}
+		if left != nil && at >= 0 && s.rememberable(m.source) {
+			s.known.put(m.source, rows[at], left, now)
 		}
 	}
+}
+
+// wantAfter is what a directory shall show of an entry after it is modified, so that the entry is known. A row needs none: it
+// is asserted by its values, so that no harm is done when the database has made others of them.
+func (s *Service) wantAfter(source *mapping.Source, entry *backends.Entry) []string {
+	if !s.rememberable(source) {
+		return nil
+	}
+	size := 0
+	for _, list := range entry.Values {
+		for _, v := range list {
+			size += 16
+			switch v := v.(type) {
+			case string:
+				size += len(v)
+			case []byte:
+				size += len(v)
+			}
+		}
+		if size > maxKnownEntry {
+			return nil
+		}
+	}
+	return source.Want
 }
 
 // forget drops the entries that a plan touches.
@@ -289,10 +396,9 @@ func (s *Service) forget(p *plan) {
 	}
 }
 
-// after is an entry once mods were made, with the version that it has then.
-func after(entry *backends.Entry, mods []backends.Mod, version string) *backends.Entry {
+// after is a row once mods were made.
+func after(entry *backends.Entry, mods []backends.Mod) *backends.Entry {
 	changed := *entry
-	changed.Version = version
 	changed.Values = make(backends.Values, len(entry.Values)+len(mods))
 	for name, values := range entry.Values {
 		changed.Values[name] = values

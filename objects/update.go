@@ -42,7 +42,10 @@ func (r *request) updateKnown(ctx context.Context, q *UpdateRequest) (*plan, err
 		return nil, err
 	}
 	p, err := r.update(ctx, l, q)
-	if err != nil || !r.s.stands(ctx, p, l) {
+	if err != nil {
+		return nil, ctx.Err()
+	}
+	if !r.s.stands(ctx, p, l) {
 		r.s.known.judge(l.remembered, false)
 		return nil, ctx.Err()
 	}

@@ -1,6 +1,8 @@
 package ldap
 
 import (
+	"strings"
+
 	ber "github.com/go-asn1-ber/asn1-ber"
 	goldap "github.com/go-ldap/ldap/v3"
 )
@@ -59,27 +61,32 @@ func newAssertion(filter string) goldap.Control {
 }
 
 // postRead asks for the version that the entry has after the change. It never changes, so one serves all requests.
-var postRead goldap.Control = func() *control {
+var postRead goldap.Control = newPostRead([]string{versionAttribute})
+
+// newPostRead asks for some attributes of the entry after the change.
+func newPostRead(names []string) goldap.Control {
 	attributes := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "Attributes")
-	attributes.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, versionAttribute, "Attribute"))
+	for _, name := range names {
+		attributes.AppendChild(ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, name, "Attribute"))
+	}
 	return newControl(postReadOID, attributes)
-}()
+}
 
 // relax lets an addition set an attribute that only the server sets otherwise (entryUUID).
 var relax goldap.Control = newControl(relaxOID, nil)
 
-// postReadVersion finds the version in the answer to a change, of which it is the only attribute asked for. It is empty
-// when the server did not send one.
-func postReadVersion(answer []byte) string {
+// postReadResult finds in the answer to a change the entry after it, as far as it was asked for; nil when the server did
+// not send it.
+func postReadResult(answer []byte) *result {
 	_, _, rest, ok := operation(answer)
 	if !ok {
-		return ""
+		return nil
 	}
 	controls, _ := rest.expect(tagControls)
 	for controls.at < controls.end {
 		control, ok := controls.expect(tagSequence)
 		if !ok {
-			return ""
+			return nil
 		}
 		oid, _ := control.expect(tagOctetString)
 		if string(oid.bytes()) != postReadOID {
@@ -91,10 +98,23 @@ func postReadVersion(answer []byte) string {
 		}
 		body, isEntry := value.expect(tagEntry)
 		if !ok || !isEntry {
-			return ""
+			return nil
 		}
-		if entry, err := parseResult(body); err == nil && len(entry.attributes) == 1 && entry.values == 1 {
-			return entry.attributes[0].text(0)
+		if entry, err := parseResult(body); err == nil {
+			return entry
+		}
+	}
+	return nil
+}
+
+// version is the entry's version, "" when it is not among the attributes.
+func (r *result) version() string {
+	if r == nil {
+		return ""
+	}
+	for i := range r.attributes {
+		if a := &r.attributes[i]; strings.EqualFold(a.name, versionAttribute) && len(a.values) == 1 {
+			return a.text(0)
 		}
 	}
 	return ""

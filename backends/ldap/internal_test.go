@@ -138,7 +138,7 @@ func TestPostReadVersion(t *testing.T) {
 		"no attribute":          {message(addResponse(), reply(false)), ""},
 		"nothing":               {nil, ""},
 	} {
-		if got := postReadVersion(test.answer); got != test.want {
+		if got := postReadResult(test.answer).version(); got != test.want {
 			t.Errorf("%s: %q, want %q", what, got, test.want)
 		}
 	}
@@ -150,7 +150,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add(message(addResponse(), newControl(postReadOID, searchEntry("", []string{versionAttribute, "x"}))))
 	f.Add([]byte{0x30, 0x84, 0, 0, 0, 3, 2, 1, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		postReadVersion(data)
+		postReadResult(data).version()
 		read, err := readMessage(bufio.NewReader(bytes.NewReader(data)))
 		if err != nil {
 			return

@@ -95,7 +95,11 @@ func equality(attribute, value string) *ber.Packet {
 func (b *Backend) send(ctx context.Context, op string, c backends.Change, guard goldap.Control, changes []goldap.Change) (backends.Result, error) {
 	var controls []goldap.Control
 	if c.Op != backends.OpDelete {
-		controls = append(controls, postRead)
+		read, err := b.postRead(ctx, op, c)
+		if err != nil {
+			return backends.Result{}, err
+		}
+		controls = append(controls, read)
 	}
 	if guard != nil {
 		controls = append(controls, guard)
@@ -114,7 +118,39 @@ func (b *Backend) send(ctx context.Context, op string, c backends.Change, guard 
 		return result, nameFault(op, c.To.DN, err)
 	}
 	request := &goldap.ModifyRequest{DN: c.Ref.DN, Changes: changes, Controls: controls}
-	return b.write(ctx, op, func(c *conn) error { return c.Modify(request) })
+	after, err := b.writeAndRead(ctx, op, func(c *conn) error { return c.Modify(request) })
+	if err != nil {
+		return backends.Result{}, err
+	}
+	return b.shown(ctx, c, after), nil
+}
+
+// postRead is the control that asks for what a change wants to know of the entry after it.
+func (b *Backend) postRead(ctx context.Context, op string, c backends.Change) (goldap.Control, error) {
+	if c.Op != backends.OpModify || len(c.Want) == 0 {
+		return postRead, nil
+	}
+	s, err := b.schema(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names, err := b.attributes(op, c.Want, s)
+	if err != nil {
+		return nil, err
+	}
+	return newPostRead(names), nil
+}
+
+// shown is the result of a modification after which the server has shown the entry, or nil.
+func (b *Backend) shown(ctx context.Context, c backends.Change, after *result) backends.Result {
+	known := backends.Result{Version: after.version()}
+	if len(c.Want) == 0 || known.Version == "" {
+		return known
+	}
+	if s, err := b.schema(ctx); err == nil {
+		known.Entry = b.entry(after, c.Want, s)
+	}
+	return known
 }
 
 // renameRequest moves the entry only when its parent changes: to a server that is not the same.
@@ -221,14 +257,20 @@ func appendChanges(changes []goldap.Change, mod backends.Mod) ([]goldap.Change, 
 
 // write makes a request that changes something, once. It returns the version that the post-read control brought.
 func (b *Backend) write(ctx context.Context, op string, request func(*conn) error) (backends.Result, error) {
+	after, err := b.writeAndRead(ctx, op, request)
+	return backends.Result{Version: after.version()}, err
+}
+
+// writeAndRead is write; it returns the entry after the change as far as the request asked for it.
+func (b *Backend) writeAndRead(ctx context.Context, op string, request func(*conn) error) (*result, error) {
 	c, err := b.pool.get(ctx, op)
 	if err != nil {
-		return backends.Result{}, err
+		return nil, err
 	}
 	defer b.pool.put(c)
 	if err := c.run(ctx, b.options.RequestTimeout, func() error { return request(c) }); err != nil {
-		return backends.Result{}, failed(ctx, op, err, c.wire.sent.Load())
+		return nil, failed(ctx, op, err, c.wire.sent.Load())
 	}
 	_, answer := c.wire.received()
-	return backends.Result{Version: postReadVersion(answer)}, nil
+	return postReadResult(answer), nil
 }
