@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"clacks"
 	"clacks/backends"
@@ -40,6 +41,10 @@ type execution struct {
 // commit carries a plan out: steps 2 to 6 of the package comment. After it, either all of it is done and the result is
 // returned, or nothing is left of it, or the error is clacks.InDoubt and recovery ends it.
 func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
+	if err := s.takeTurn(ctx); err != nil {
+		return nil, err
+	}
+	defer s.endTurn()
 	s.doubts.begin(p.Operation)
 	defer s.doubts.end(p.Operation)
 	committed := false
@@ -82,6 +87,36 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 	result := p.Result
 	result.Sequence = sequence
 	return &result, nil
+}
+
+// takeTurn waits until fewer commits than allowed are under way. Each holds a connection to the state database while it waits
+// for the other backends: when these are slow, some must be left for everything else. And a directory writes one change
+// after the other anyway; the more connections wait for it, the more of the database's memory is touched in turn.
+func (s *Service) takeTurn(ctx context.Context) error {
+	if s.turns == nil {
+		return nil
+	}
+	select {
+	case s.turns <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(s.limits.Wait)
+	defer timer.Stop()
+	select {
+	case s.turns <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return clacks.E(clacks.Unavailable, "objects.commit", "too many changes are waiting for slow backends")
+	case <-ctx.Done():
+		return clacks.E(clacks.Unavailable, "objects.commit", "the request was given up: %w", ctx.Err())
+	}
+}
+
+func (s *Service) endTurn() {
+	if s.turns != nil {
+		<-s.turns
+	}
 }
 
 // freeNumbers tells the giver of numbers that some may be free again.

@@ -51,6 +51,7 @@ type Limits struct {
 	Wait       time.Duration // waiting for an object that another commit has locked, or for the same idempotency key
 	Resolve    time.Duration // asking a backend what became of a change before the answer is clacks.InDoubt
 	Commit     time.Duration // one commit from its journal row to its end
+	Commits    int           // under way at once; the others wait for their turn, as long as Wait
 	Idle       time.Duration // a session is closed after this long without use
 	Warning    time.Duration // before Idle ends, its warning is given
 	Sessions   int           // open objects of one user
@@ -59,7 +60,7 @@ type Limits struct {
 
 // DefaultLimits are the limits of a Config that sets none.
 var DefaultLimits = Limits{
-	Objects: 10_000, Scan: 50_000, Query: 10 * time.Second, Attempts: 12, Wait: 10 * time.Second, Resolve: 3 * time.Second, Commit: 60 * time.Second,
+	Objects: 10_000, Scan: 50_000, Query: 10 * time.Second, Attempts: 12, Wait: 10 * time.Second, Resolve: 3 * time.Second, Commit: 60 * time.Second, Commits: 6,
 	Idle: 10 * time.Minute, Warning: time.Minute, Sessions: 100, Background: 2 * time.Second,
 }
 
@@ -69,6 +70,7 @@ func (l Limits) orDefault() Limits {
 	setInt(&l.Scan, d.Scan)
 	setInt(&l.Attempts, d.Attempts)
 	setInt(&l.Sessions, d.Sessions)
+	setInt(&l.Commits, d.Commits)
 	setTime(&l.Query, d.Query)
 	setTime(&l.Wait, d.Wait)
 	setTime(&l.Resolve, d.Resolve)
@@ -110,6 +112,7 @@ type Service struct {
 	catalogue atomic.Pointer[catalogue]
 	rows      *rowCache
 	known     *knownEntries
+	turns     chan struct{} // a place for each commit that may be under way; nil where they need none
 	sessions  *registry
 	queries   queryCache
 	numbers   numbers
@@ -170,6 +173,8 @@ func newService(c Config, db database) (*Service, error) {
 	if db.Dialect() == store.SQLite {
 		s.batches = &batcher{db: db, recorder: c.Recorder}
 		journalDB = batched{db, s.batches}
+	} else {
+		s.turns = make(chan struct{}, s.limits.Commits)
 	}
 	if s.journal, err = journal.New(journalDB, c.Key, c.Owner, s.now); err != nil {
 		return nil, err
