@@ -6,7 +6,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ahead are statements that the server works on while nobody waits for them.
+// ahead are statements that the server works on while nobody waits for them. No Sync was sent behind them, so that the
+// server keeps its answers until it is asked for them, or until what comes next ends with one.
 type ahead struct {
 	wire       *wire
 	statements []Statement
@@ -23,6 +24,9 @@ func (t *postgresTx) settle(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, a.cancel)
 	defer a.cancel()
 	defer stop()
+	if err := a.wire.sync(); err != nil {
+		return err
+	}
 	_, err := a.wire.results(a.statements, false)
 	if closeErr := a.wire.pipeline.Close(); err == nil && closeErr != nil {
 		err = classifyPostgres(closeErr, len(a.statements), 0, beforeCommit)
@@ -31,6 +35,44 @@ func (t *postgresTx) settle(ctx context.Context) error {
 		a.wire.note(err)
 	}
 	return err
+}
+
+// commitAhead sends the end of the transaction behind what was sent ahead, and reads the answers to both. It reports false,
+// and has done nothing, when the connection does not know some of the statements yet.
+func (t *postgresTx) commitAhead(ctx context.Context, b batch) (results []Result, done bool, err error) {
+	a := t.ahead
+	list := t.db.batchItems(b)
+	known := notesOf(t.conn)
+	for i := range list {
+		if known.prepared[list[i].text] == nil {
+			return nil, false, nil
+		}
+	}
+	if err := ready(ctx, t.conn, list); err != nil {
+		return nil, true, err
+	}
+	t.ahead = nil
+	stop := context.AfterFunc(ctx, a.cancel)
+	defer a.cancel()
+	defer stop()
+	w := a.wire
+	w.lost = commitSent
+	w.queue(list)
+	if err := w.sync(); err != nil {
+		return nil, true, err
+	}
+	if _, err = w.results(a.statements, false); err == nil {
+		results, err = w.readAll(b, b.before())
+	}
+	closeErr := w.pipeline.Close()
+	if err == nil && closeErr != nil {
+		err = classifyPostgres(closeErr, len(b.statements), 0, w.lost)
+	}
+	if err != nil {
+		w.note(err)
+		return nil, true, err
+	}
+	return results, true, nil
 }
 
 // execAndBegin sends everything at once: a transaction with its COMMIT, the beginning of the next, and what belongs to
@@ -69,6 +111,10 @@ func (t *postgresTx) open(ctx context.Context, first, second, later []Statement)
 		return nil, nil
 	}
 	defer cancel()
+	if len(later) > 0 { // Close waits for the answer to a Sync
+		w.pipeline.SendPipelineSync()
+		_ = w.pipeline.Flush() // Close tells of its error
+	}
 	closeErr := w.pipeline.Close()
 	if refused == nil && err == nil && closeErr != nil {
 		refused = classifyPostgres(closeErr, len(second), 0, beforeCommit)
@@ -96,11 +142,12 @@ func sendAhead(ctx context.Context, conn *pgxpool.Conn, parts [2][]item) (*wire,
 	}
 	w := &wire{conn: conn, pipeline: conn.Conn().PgConn().StartPipeline(ctx), lost: commitSent}
 	w.queue(parts[0])
-	if len(parts[1]) > 0 {
-		w.pipeline.SendFlushRequest()
-		w.queue(parts[1])
+	if len(parts[1]) == 0 {
+		return w, w.sync()
 	}
-	return w, w.sync()
+	w.pipeline.SendFlushRequest()
+	w.queue(parts[1])
+	return w, w.flush()
 }
 
 // opened reads the answers to the first transaction and to the beginning of the second.

@@ -60,26 +60,11 @@ func (p *postgres) items(list []item, statements []Statement, guard bool) []item
 
 // run sends one batch and reads all answers.
 func (p *postgres) run(ctx context.Context, conn *pgxpool.Conn, b batch) ([]Result, error) {
-	list := make([]item, 0, len(b.statements)+4)
-	if b.begin {
-		list = append(list, plainItem("BEGIN"))
-	}
-	if b.early {
-		list = append(list, plainItem(commitEarly))
-	}
-	before := len(list)
-	list = p.items(list, b.statements, b.guard)
-	if b.commit {
-		list = append(list, plainItem("COMMIT"))
-	}
-	if b.early {
-		list = append(list, plainItem(awaitDisk))
-	}
-	w, err := send(ctx, conn, list, moment(b.commit || b.implicit))
+	w, err := send(ctx, conn, p.batchItems(b), moment(b.commit || b.implicit))
 	if err != nil {
 		return nil, err
 	}
-	results, err := w.readAll(b, before)
+	results, err := w.readAll(b, b.before())
 	// Close reads the answer to the Sync, which on an implicit transaction is that of the commit.
 	closeErr := w.pipeline.Close()
 	if err == nil && closeErr != nil {
@@ -90,6 +75,36 @@ func (p *postgres) run(ctx context.Context, conn *pgxpool.Conn, b batch) ([]Resu
 		return nil, err
 	}
 	return results, nil
+}
+
+// batchItems are a batch's statements with those around them.
+func (p *postgres) batchItems(b batch) []item {
+	list := make([]item, 0, len(b.statements)+4)
+	if b.begin {
+		list = append(list, plainItem("BEGIN"))
+	}
+	if b.early {
+		list = append(list, plainItem(commitEarly))
+	}
+	list = p.items(list, b.statements, b.guard)
+	if b.commit {
+		list = append(list, plainItem("COMMIT"))
+	}
+	if b.early {
+		list = append(list, plainItem(awaitDisk))
+	}
+	return list
+}
+
+// before is how many items come before the batch's own statements.
+func (b *batch) before() int {
+	n := 0
+	for _, yes := range []bool{b.begin, b.early} {
+		if yes {
+			n++
+		}
+	}
+	return n
 }
 
 // wire is a connection on which statements were sent.
@@ -137,6 +152,15 @@ func (w *wire) queue(list []item) {
 // sync ends what was queued and sends it.
 func (w *wire) sync() error {
 	if err := w.pipeline.Sync(); err != nil {
+		_ = w.pipeline.Close()
+		return classifyPostgres(err, 0, 0, w.lost)
+	}
+	return nil
+}
+
+// flush sends what was queued, and does not end it.
+func (w *wire) flush() error {
+	if err := w.pipeline.Flush(); err != nil {
 		_ = w.pipeline.Close()
 		return classifyPostgres(err, 0, 0, w.lost)
 	}

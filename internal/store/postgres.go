@@ -263,6 +263,15 @@ func (t *postgresTx) commit(ctx context.Context, statements []Statement, early b
 		_, err = t.commit(ctx, nil, early)
 		return results, err
 	}
+	if t.ahead != nil {
+		results, done, err := t.commitAhead(ctx, batch{commit: true, early: early, guard: true, statements: statements})
+		if err == nil && done {
+			t.release()
+		}
+		if err != nil || done {
+			return results, err
+		}
+	}
 	begin, err := t.first(ctx)
 	if err != nil {
 		return nil, err
