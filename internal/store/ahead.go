@@ -111,7 +111,7 @@ func (t *postgresTx) open(ctx context.Context, first, second, later []Statement)
 		return nil, nil
 	}
 	defer cancel()
-	if len(later) > 0 { // Close waits for the answer to a Sync
+	if len(later) > 0 && !t.conn.Conn().PgConn().IsClosed() { // Close waits for the answer to a Sync
 		w.pipeline.SendPipelineSync()
 		_ = w.pipeline.Flush() // Close tells of its error
 	}
