@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"clacks"
@@ -35,16 +36,18 @@ type execution struct {
 	refused  error                      // why it could not be opened
 	done     []int                      // the indexes of the steps that are done
 	versions map[string]string          // the last known version of each entry
+	endTurn  func()                     // another commit may begin
 	left     map[string]*backends.Entry // what the last step has left of an entry, where its backend has shown it
 }
 
 // commit carries a plan out: steps 2 to 6 of the package comment. After it, either all of it is done and the result is
 // returned, or nothing is left of it, or the error is clacks.InDoubt and recovery ends it.
 func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
-	if err := s.takeTurn(ctx); err != nil {
+	endTurn, err := s.takeTurn(ctx)
+	if err != nil {
 		return nil, err
 	}
-	defer s.endTurn()
+	defer endTurn()
 	s.doubts.begin(p.Operation)
 	defer s.doubts.end(p.Operation)
 	committed := false
@@ -54,7 +57,7 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 			s.forget(p)
 		}
 	}()
-	x := &execution{plan: p, versions: map[string]string{}, left: map[string]*backends.Entry{}}
+	x := &execution{plan: p, versions: map[string]string{}, left: map[string]*backends.Entry{}, endTurn: endTurn}
 	defer x.rollback()
 	if err := s.prepare(ctx, x); err != nil {
 		return nil, err
@@ -92,30 +95,29 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 // takeTurn waits until fewer commits than allowed are under way. Each holds a connection to the state database while it waits
 // for the other backends: when these are slow, some must be left for everything else. And a directory writes one change
 // after the other anyway; the more connections wait for it, the more of the database's memory is touched in turn.
-func (s *Service) takeTurn(ctx context.Context) error {
+//
+// The turn ends when end is called, which may be done more than once.
+func (s *Service) takeTurn(ctx context.Context) (end func(), err error) {
 	if s.turns == nil {
-		return nil
+		return func() {}, nil
 	}
+	end = sync.OnceFunc(func() { <-s.turns })
 	select {
 	case s.turns <- struct{}{}:
-		return nil
+		return end, nil
 	default:
 	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
 	timer := time.NewTimer(s.limits.Wait)
 	defer timer.Stop()
 	select {
 	case s.turns <- struct{}{}:
-		return nil
+		return end, nil
 	case <-timer.C:
-		return clacks.E(clacks.Unavailable, "objects.commit", "too many changes are waiting for slow backends")
+		return nil, clacks.E(clacks.Unavailable, "objects.commit", "too many changes are waiting for slow backends")
 	case <-ctx.Done():
-		return clacks.E(clacks.Unavailable, "objects.commit", "the request was given up: %w", ctx.Err())
-	}
-}
-
-func (s *Service) endTurn() {
-	if s.turns != nil {
-		<-s.turns
+		return nil, clacks.E(clacks.Unavailable, "objects.commit", "the request was given up: %w", ctx.Err())
 	}
 }
 
@@ -268,11 +270,19 @@ func (s *Service) commitPoint(ctx context.Context, x *execution) (int64, error) 
 	if err := internal(failpoint.Hit("commit/before-commit")); err != nil {
 		return 0, err
 	}
-	sequence, err := s.write(ctx, x.plan, x.versions, x.tx)
+	sequence, err := s.write(ctx, x.plan, x.versions, x.tx, x.next(s))
 	if err == nil {
 		_ = failpoint.Hit("commit/after-commit") // an error here would be too late to matter
 	}
 	return sequence, err
+}
+
+// next ends the turn where others wait for one.
+func (x *execution) next(s *Service) func() {
+	if s.waiting.Load() == 0 {
+		return nil
+	}
+	return x.endTurn
 }
 
 // errClaimed says that another agent took this one for dead and has the operation now.
@@ -280,8 +290,9 @@ var errClaimed = errors.New("objects: another agent has claimed the operation")
 
 // write is the transaction of the commit point: the journal row first, since it fails when another agent has claimed the
 // operation; then rows; the events last, since they hold the lock that makes sequence numbers follow the order of commits.
-// tx is the one of step 3 with the rows of SQL backends and those of clacks_values and clacks_unique, or nil.
-func (s *Service) write(ctx context.Context, p *plan, versions map[string]string, tx transaction) (int64, error) {
+// tx is the one of step 3 with the rows of SQL backends and those of clacks_values and clacks_unique, or nil; next is of
+// transaction.Commit.
+func (s *Service) write(ctx context.Context, p *plan, versions map[string]string, tx transaction, next func()) (int64, error) {
 	result, err := encodeResult(p)
 	if err != nil {
 		return 0, err
@@ -303,7 +314,7 @@ func (s *Service) write(ctx context.Context, p *plan, versions map[string]string
 			statements = append(statements, c.valueStatements()...)
 		}
 	}
-	sequence, err := s.commitWith(ctx, p, tx, statements)
+	sequence, err := s.commitWith(ctx, p, tx, next, statements)
 	if err != nil {
 		return 0, s.refused(p, err, first, first+len(joined))
 	}
@@ -311,7 +322,7 @@ func (s *Service) write(ctx context.Context, p *plan, versions map[string]string
 }
 
 // commitWith commits statements and the plan's events, and returns the number of the last event.
-func (s *Service) commitWith(ctx context.Context, p *plan, tx transaction, statements []store.Statement) (int64, error) {
+func (s *Service) commitWith(ctx context.Context, p *plan, tx transaction, next func(), statements []store.Statement) (int64, error) {
 	if s.batches != nil {
 		j := &job{statements: statements, events: p.Events}
 		err := s.batches.run(ctx, j)
@@ -327,7 +338,7 @@ func (s *Service) commitWith(ctx context.Context, p *plan, tx transaction, state
 		}
 		defer tx.Rollback()
 	}
-	results, err := tx.Commit(ctx, append(statements, events...)...)
+	results, err := tx.Commit(ctx, next, append(statements, events...)...)
 	if err != nil {
 		return 0, err
 	}

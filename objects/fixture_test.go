@@ -134,9 +134,9 @@ func (x faultyTransaction) Exec(ctx context.Context, statements ...store.Stateme
 	return results, err
 }
 
-func (x faultyTransaction) Commit(ctx context.Context, statements ...store.Statement) (results []store.Result, err error) {
+func (x faultyTransaction) Commit(ctx context.Context, next func(), statements ...store.Statement) (results []store.Result, err error) {
 	err = x.around(func() error {
-		results, err = x.transaction.Commit(ctx, statements...)
+		results, err = x.transaction.Commit(ctx, next, statements...)
 		return err
 	})
 	return results, err

@@ -216,7 +216,7 @@ func (s *Service) rollForward(ctx context.Context, p *plan, f *findings) (journa
 	if err := internal(failpoint.Hit("recover/before-commit")); err != nil {
 		return "", err
 	}
-	_, err := s.write(ctx, p, f.versions, nil)
+	_, err := s.write(ctx, p, f.versions, nil, nil)
 	if err == nil {
 		s.recorder.Recorded()
 		return journal.Committed, internal(failpoint.Hit("recover/after-commit"))

@@ -113,6 +113,7 @@ type Service struct {
 	rows      *rowCache
 	known     *knownEntries
 	turns     chan struct{} // a place for each commit that may be under way; nil where they need none
+	waiting   atomic.Int64  // commits that wait for a place
 	sessions  *registry
 	queries   queryCache
 	numbers   numbers

@@ -23,7 +23,8 @@ type database interface {
 // transaction is an open transaction of it.
 type transaction interface {
 	Exec(ctx context.Context, statements ...store.Statement) ([]store.Result, error)
-	Commit(ctx context.Context, statements ...store.Statement) ([]store.Result, error)
+	// Commit calls next, if there is one, when another commit may begin, and lets that wait for the disk on behalf of both.
+	Commit(ctx context.Context, next func(), statements ...store.Statement) ([]store.Result, error)
 	Rollback()
 }
 
@@ -64,9 +65,12 @@ type stateTransaction struct {
 	ended bool
 }
 
-func (t *stateTransaction) Commit(ctx context.Context, statements ...store.Statement) ([]store.Result, error) {
+func (t *stateTransaction) Commit(ctx context.Context, next func(), statements ...store.Statement) ([]store.Result, error) {
 	defer t.end()
-	if t.open.Load() == 1 {
+	switch {
+	case next != nil:
+		return t.CommitBehind(ctx, next, statements...)
+	case t.open.Load() == 1:
 		return t.Tx.Commit(ctx, statements...)
 	}
 	return t.CommitEarly(ctx, statements...)

@@ -100,12 +100,13 @@ func (t *postgresTx) open(ctx context.Context, first, second, later []Statement)
 	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()
+	number := t.db.flushes.begin()
 	w, err := sendAhead(detached, t.conn, t.parts(first, second, later))
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	refused, err = w.opened(first, second)
+	refused, err = w.opened(first, second, func() { t.db.flushes.done(number) })
 	if refused == nil && err == nil && len(later) > 0 {
 		t.ahead = &ahead{wire: w, statements: later, cancel: cancel}
 		return nil, nil
@@ -150,8 +151,9 @@ func sendAhead(ctx context.Context, conn *pgxpool.Conn, parts [2][]item) (*wire,
 	return w, w.flush()
 }
 
-// opened reads the answers to the first transaction and to the beginning of the second.
-func (w *wire) opened(first, second []Statement) (refused, err error) {
+// opened reads the answers to the first transaction and to the beginning of the second. It calls flushed when the first has
+// written and is on disk.
+func (w *wire) opened(first, second []Statement, flushed func()) (refused, err error) {
 	if _, err := w.command(); err != nil {
 		return nil, classifyPostgres(err, 0, 0, answered(err, w.lost))
 	}
@@ -160,6 +162,9 @@ func (w *wire) opened(first, second []Statement) (refused, err error) {
 	}
 	if err := w.committed(len(first)); err != nil {
 		return nil, err
+	}
+	if w.wrote {
+		flushed()
 	}
 	w.lost = beforeCommit
 	_, err = w.results(second, false)

@@ -17,6 +17,7 @@ import (
 type batch struct {
 	begin, commit bool // explicit BEGIN in front, COMMIT behind
 	early         bool // the COMMIT does not wait for the disk; what is sent behind it does
+	loose         bool // nothing is sent behind an early COMMIT: the caller sees to it
 	implicit      bool // the end of the batch is the commit
 	guard         bool // the server checks the row counts, because the commit is in the same batch
 	statements    []Statement
@@ -90,7 +91,7 @@ func (p *postgres) batchItems(b batch) []item {
 	if b.commit {
 		list = append(list, plainItem("COMMIT"))
 	}
-	if b.early {
+	if b.early && !b.loose {
 		list = append(list, plainItem(awaitDisk))
 	}
 	return list
@@ -112,6 +113,7 @@ type wire struct {
 	conn     *pgxpool.Conn
 	pipeline *pgconn.Pipeline
 	lost     moment // what an answer that does not come may hide
+	wrote    bool   // a row was written
 }
 
 // send prepares what is not prepared yet, encodes all arguments, and sends the items. Nothing is sent when an argument
@@ -181,7 +183,7 @@ func (w *wire) readAll(b batch, before int) ([]Result, error) {
 	if err := w.committed(len(b.statements)); err != nil {
 		return nil, err
 	}
-	if b.early {
+	if b.early && !b.loose {
 		if _, err := w.command(); err != nil {
 			return nil, fail(clacks.InDoubt, "the database did not say that the commit is on disk", err)
 		}
@@ -255,6 +257,7 @@ func (w *wire) result(s *Statement, guarded bool) (Result, error) {
 	}
 	tag, err := reader.Close()
 	result.Rows = tag.RowsAffected()
+	w.wrote = w.wrote || result.Rows > 0 && !tag.Select()
 	if guarded {
 		result.Rows = s.Rows
 	}

@@ -24,9 +24,10 @@ const (
 
 // postgres runs transactions as pipelined batches: everything of one call travels at once and is answered at once.
 type postgres struct {
-	pool  *pgxpool.Pool
-	name  string
-	texts translations
+	pool    *pgxpool.Pool
+	name    string
+	texts   translations
+	flushes flushes
 
 	sqlOnce sync.Once
 	sql     *sql.DB
@@ -129,7 +130,7 @@ func (p *postgres) execInSteps(ctx context.Context, statements []Statement) ([]R
 	t := &postgresTx{db: p}
 	results, err := t.exec(ctx, statements)
 	if err == nil {
-		_, err = t.commit(ctx, nil, false)
+		_, err = t.commit(ctx, nil, false, nil)
 	}
 	if err != nil {
 		t.rollback()
@@ -251,7 +252,7 @@ func (t *postgresTx) query(ctx context.Context, sql string, args []any, row RowF
 	return err
 }
 
-func (t *postgresTx) commit(ctx context.Context, statements []Statement, early bool) ([]Result, error) {
+func (t *postgresTx) commit(ctx context.Context, statements []Statement, early bool, next func()) ([]Result, error) {
 	if t.conn == nil && len(statements) == 0 {
 		return nil, nil
 	}
@@ -260,14 +261,23 @@ func (t *postgresTx) commit(ctx context.Context, statements []Statement, early b
 		if err != nil {
 			return nil, err
 		}
-		_, err = t.commit(ctx, nil, early)
+		_, err = t.commit(ctx, nil, early, next)
 		return results, err
 	}
+	results, err := t.commitAtOnce(ctx, batch{commit: true, early: early, loose: next != nil, guard: true, statements: statements})
+	if err != nil {
+		return nil, err
+	}
+	t.release()
+	if next != nil {
+		err = t.db.awaitBehind(ctx, next)
+	}
+	return results, err
+}
+
+func (t *postgresTx) commitAtOnce(ctx context.Context, b batch) ([]Result, error) {
 	if t.ahead != nil {
-		results, done, err := t.commitAhead(ctx, batch{commit: true, early: early, guard: true, statements: statements})
-		if err == nil && done {
-			t.release()
-		}
+		results, done, err := t.commitAhead(ctx, b)
 		if err != nil || done {
 			return results, err
 		}
@@ -276,11 +286,8 @@ func (t *postgresTx) commit(ctx context.Context, statements []Statement, early b
 	if err != nil {
 		return nil, err
 	}
-	results, err := t.db.run(ctx, t.conn, batch{begin: begin, commit: true, early: early, guard: true, statements: statements})
-	if err == nil {
-		t.release()
-	}
-	return results, err
+	b.begin = begin
+	return t.db.run(ctx, t.conn, b)
 }
 
 // rollback leaves a connection whose rollback fails to the pool, which closes any that is inside a transaction.

@@ -202,7 +202,7 @@ func (l *lite) exec(ctx context.Context, statements []Statement) ([]Result, erro
 	if err != nil {
 		return nil, err
 	}
-	results, err := t.commit(ctx, statements, false)
+	results, err := t.commit(ctx, statements, false, nil)
 	if err != nil {
 		t.rollback()
 	}
@@ -342,7 +342,7 @@ func isSelect(text string) bool {
 }
 
 // commit is never early: there is one writer, and nobody sees a transaction that is not on disk.
-func (t *liteTx) commit(ctx context.Context, statements []Statement, _ bool) ([]Result, error) {
+func (t *liteTx) commit(ctx context.Context, statements []Statement, _ bool, _ func()) ([]Result, error) {
 	results, err := t.exec(ctx, statements)
 	if err != nil {
 		return nil, err

@@ -110,7 +110,9 @@ type engine interface {
 type transaction interface {
 	query(ctx context.Context, sql string, args []any, row RowFunc) error
 	exec(ctx context.Context, statements []Statement) ([]Result, error)
-	commit(ctx context.Context, statements []Statement, early bool) ([]Result, error)
+	// commit gives up its locks before it waits for the disk when it is early. next, if there is one, is called at that
+	// moment, and who begins to commit then is waited for.
+	commit(ctx context.Context, statements []Statement, early bool, next func()) ([]Result, error)
 	rollback()
 }
 
@@ -242,7 +244,7 @@ func (tx *Tx) Query(ctx context.Context, sql string, args []any, row RowFunc) er
 // check begins with WITH, or when there is DDL among them). clacks.InDoubt means that the commit was sent and its outcome is not known. After any other
 // error nothing of the transaction has happened. Either way it has ended.
 func (tx *Tx) Commit(ctx context.Context, statements ...Statement) ([]Result, error) {
-	return tx.commit(ctx, statements, false)
+	return tx.commit(ctx, statements, false, nil)
 }
 
 // CommitEarly is Commit for a transaction that others wait for. On PostgreSQL it gives up its locks before it waits for the
@@ -250,15 +252,22 @@ func (tx *Tx) Commit(ctx context.Context, statements ...Statement) ([]Result, er
 // what it wrote a moment before, and when the server crashes in that moment it is gone again. Who passes on what he has
 // seen, so that it could not be taken back, asks DB.Durable first.
 func (tx *Tx) CommitEarly(ctx context.Context, statements ...Statement) ([]Result, error) {
-	return tx.commit(ctx, statements, true)
+	return tx.commit(ctx, statements, true, nil)
 }
 
-func (tx *Tx) commit(ctx context.Context, statements []Statement, early bool) ([]Result, error) {
+// CommitBehind is CommitEarly where another transaction is about to begin with an ExecAndBegin that writes. It calls next when
+// the locks are given up, and lets the other one wait for the disk on behalf of both. When none comes it does so itself.
+// On SQLite, and when it fails, it does not call next.
+func (tx *Tx) CommitBehind(ctx context.Context, next func(), statements ...Statement) ([]Result, error) {
+	return tx.commit(ctx, statements, true, next)
+}
+
+func (tx *Tx) commit(ctx context.Context, statements []Statement, early bool, next func()) ([]Result, error) {
 	if tx.done || tx.failed {
 		return nil, errEnded
 	}
 	tx.done = true
-	results, err := tx.transaction.commit(ctx, statements, early)
+	results, err := tx.transaction.commit(ctx, statements, early, next)
 	if err != nil {
 		tx.transaction.rollback()
 	}
