@@ -25,7 +25,7 @@ type plan struct {
 	Events    []Changed
 	Result    Result
 	// Parents are DN keys of objects that must be there and stay where they are.
-	Parents []string
+	Parents []string `json:",omitempty"`
 	// Vacated is the DN key below which nobody else may give a name: its object is moved or removed. Below is how many
 	// objects lie there.
 	Vacated string `json:",omitempty"`
@@ -575,8 +575,20 @@ func (p *planner) finish(result Result) *plan {
 	return p.plan
 }
 
+// encode is the plan as the journal keeps it: what its events have in common with it is said once.
 func (p *plan) encode() ([]byte, error) {
-	data, err := json.Marshal(p)
+	events := slices.Clone(p.Events)
+	for i := range events {
+		e := &events[i]
+		if e.TransactionID == p.Operation && e.Actor == p.Actor && e.Time.Equal(p.Time) {
+			e.TransactionID, e.Actor, e.Time = "", "", time.Time{}
+		}
+	}
+	data, err := json.Marshal(struct {
+		*plan
+		Steps  journal.Stored
+		Events []Changed
+	}{p, journal.Store(p.Steps), events})
 	if err != nil {
 		return nil, clacks.E(clacks.Internal, "objects.plan", "a plan has no document: %w", err)
 	}
@@ -587,6 +599,11 @@ func decodePlan(data []byte) (*plan, error) {
 	var p plan
 	if err := json.Unmarshal(data, &p); err != nil {
 		return nil, clacks.E(clacks.Internal, "objects.plan", "a journal row is damaged: %w", err)
+	}
+	for i := range p.Events {
+		if e := &p.Events[i]; e.TransactionID == "" {
+			e.TransactionID, e.Actor, e.Time = p.Operation, p.Actor, p.Time
+		}
 	}
 	return &p, nil
 }

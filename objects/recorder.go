@@ -8,15 +8,16 @@ import (
 
 // Changed describes a committed change of one object, for the event log.
 type Changed struct {
-	UUID, DN, NewDN string // NewDN only for a move
-	ObjectType      string
-	ChangeType      string // create, update, move, remove, extend, retract
-	Time            time.Time
-	Actor           string
-	TransactionID   string
-	EventID         string // unique an event, stable over recovery
-	Origin          string // service, external
-	Attributes      []AttributeChange
+	UUID, DN      string
+	NewDN         string `json:",omitempty"` // only for a move
+	ObjectType    string
+	ChangeType    string    // create, update, move, remove, extend, retract
+	Time          time.Time `json:",omitzero"`
+	Actor         string    `json:",omitempty"`
+	TransactionID string    `json:",omitempty"`
+	EventID       string    // unique an event, stable over recovery
+	Origin        string    // service, external
+	Attributes    []AttributeChange
 }
 
 // AttributeChange is one attribute's old and new values as text (mapping.Attribute.Text). Secret ones are left out.

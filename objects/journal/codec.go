@@ -119,8 +119,22 @@ type (
 	}
 )
 
+// Stored are steps in the form in which a plan keeps them.
+type Stored []storedStep
+
+// Store gives steps the form that UnmarshalJSON reads. It keeps the Go types of all values.
+func Store(steps []Step) Stored {
+	stored := make(Stored, len(steps))
+	for i := range steps {
+		stored[i] = steps[i].store()
+	}
+	return stored
+}
+
 // MarshalJSON keeps the Go types of all values.
-func (s Step) MarshalJSON() ([]byte, error) {
+func (s Step) MarshalJSON() ([]byte, error) { return json.Marshal(s.store()) }
+
+func (s *Step) store() storedStep {
 	c := s.Change
 	stored := storedStep{
 		Backend: s.Backend, Object: s.Object, Op: c.Op, Ref: storeRef(c.Ref),
@@ -132,7 +146,7 @@ func (s Step) MarshalJSON() ([]byte, error) {
 		stored.To = &to
 	}
 	stored.Mods, stored.Restore = storeMods(c.Mods), storeMods(s.Restore)
-	return json.Marshal(stored)
+	return stored
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
