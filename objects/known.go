@@ -145,7 +145,7 @@ func (k *knownEntries) judge(sources []*mapping.Source, stood bool) {
 	for _, source := range sources {
 		switch n := k.misses[source.ID]; {
 		case !stood:
-			k.misses[source.ID] = min(n+8, 64)
+			k.misses[source.ID] = 2*n + 8
 		case n > 1:
 			k.misses[source.ID] = n - 1
 		case n == 1:
@@ -155,7 +155,7 @@ func (k *knownEntries) judge(sources []*mapping.Source, stood bool) {
 }
 
 // tooManyMisses is when a source's entries are read instead; each time brings it nearer to another try. A plan in vain
-// counts eight, one that stood counts one back.
+// counts for eight that stood, and more when the one before it was in vain too.
 const tooManyMisses = 16
 
 // drop forgets an entry.

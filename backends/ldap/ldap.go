@@ -25,6 +25,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -82,6 +83,9 @@ type Backend struct {
 
 	loading chan struct{} // a slot for the one goroutine that loads the schema
 	schemas atomic.Pointer[schema]
+
+	postReads sync.Map // the control that asks for some attributes, by their names
+	kept      atomic.Int64
 }
 
 var (

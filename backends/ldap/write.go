@@ -130,6 +130,10 @@ func (b *Backend) postRead(ctx context.Context, op string, c backends.Change) (g
 	if c.Op != backends.OpModify || len(c.Want) == 0 {
 		return postRead, nil
 	}
+	key := strings.Join(c.Want, " ")
+	if known, ok := b.postReads.Load(key); ok {
+		return known.(goldap.Control), nil
+	}
 	s, err := b.schema(ctx)
 	if err != nil {
 		return nil, err
@@ -138,8 +142,15 @@ func (b *Backend) postRead(ctx context.Context, op string, c backends.Change) (g
 	if err != nil {
 		return nil, err
 	}
-	return newPostRead(names), nil
+	control := newPostRead(names)
+	if b.kept.Add(1) <= maxPostReads {
+		b.postReads.Store(key, control)
+	}
+	return control, nil
 }
+
+// maxPostReads bounds the controls that are kept: there is one for each combination of types, as long as the definitions stay.
+const maxPostReads = 1000
 
 // shown is the result of a modification after which the server has shown the entry, or nil.
 func (b *Backend) shown(ctx context.Context, c backends.Change, after *result) backends.Result {
