@@ -60,7 +60,7 @@ type Limits struct {
 
 // DefaultLimits are the limits of a Config that sets none.
 var DefaultLimits = Limits{
-	Objects: 10_000, Scan: 50_000, Query: 10 * time.Second, Attempts: 12, Wait: 10 * time.Second, Resolve: 3 * time.Second, Commit: 60 * time.Second, Commits: 6,
+	Objects: 10_000, Scan: 50_000, Query: 10 * time.Second, Attempts: 12, Wait: 10 * time.Second, Resolve: 3 * time.Second, Commit: 60 * time.Second, Commits: 4,
 	Idle: 10 * time.Minute, Warning: time.Minute, Sessions: 100, Background: 2 * time.Second,
 }
 
