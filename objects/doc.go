@@ -3,7 +3,8 @@
 //
 // # How data flows
 //
-//	request -> rights (access) -> load: index row -> shape -> one read a backend, together -> mapping.Inbound
+//	request -> rights (access) -> load: index row -> shape -> one read a backend, together (known.go: or from memory, for
+//	           an update whose plan then asserts what it took from there) -> mapping.Inbound
 //	        -> edits: the object before and after, and every other object that refers to it (edit.go, references.go)
 //	        -> checks: mapping.Check, container, dependencies between extensions; all wrong fields in one error
 //	        -> plan: mapping.Outbound, names, value-by-value changes of entries, index rows, events (plan.go)
@@ -28,6 +29,7 @@
 //     "prepared -> committed", the release of the locks, and the event rows. On SQLite, transactions that are ready at
 //     the same time are one (batch.go). On PostgreSQL others may see it a moment before it is on disk; the caller is told
 //     after that. When the server crashes in between, the row is "prepared" again, and recovery does the same once more.
+//     Where a commit waits for its turn, it begins now, and its step 2 puts both on disk.
 //  6. The event log is told that there is something to deliver. Nothing after 5 can fail the request.
 //
 // A definite refusal at 3, or at the first change of 4: roll back, "aborted", nothing was changed. A later refusal: the

@@ -18,7 +18,7 @@ type loaded struct {
 	shape   *mapping.Shape
 	entries mapping.Entries
 	object  mapping.Object
-	// remembered are the sources whose entries were not read now: what is done with the object must assert them.
+	// remembered are the sources whose entries were not read now: what is done with the object must be held against them.
 	remembered []*mapping.Source
 }
 
@@ -30,7 +30,7 @@ const (
 	trustNothing trust = iota
 	// trustRow: the index row may be a cached one.
 	trustRow
-	// trustEntries: and so may the entries of directories, if their versions are asserted later (plan.asserts).
+	// trustEntries: and so may entries, for a plan that is held against them (Service.stands).
 	trustEntries
 )
 
