@@ -40,7 +40,7 @@ type knownEntry struct {
 }
 
 const (
-	knownSize     = 8 << 20  // bytes of each generation
+	knownSize     = 16 << 20 // bytes of each generation
 	maxKnownEntry = 16 << 10 // bytes: an entry with a photo is read each time
 	// knownAge bounds how long an entry is used: some overlays of a directory change an entry without giving it another
 	// version, and what they do is to be noticed some day.
@@ -135,7 +135,7 @@ func (k *knownEntries) remove(key string) {
 }
 
 // size is about what an entry takes in memory, in bytes.
-func (e *knownEntry) size() int { return 512 + len(e.values) }
+func (e *knownEntry) size() int { return 256 + len(e.dnKey) + len(e.ref.DN) + len(e.values) }
 
 // judge notes what became of a plan from entries of some sources. Where others write much, or a database changes by itself
 // what is written to it, so many plans would be made in vain that reading is cheaper.

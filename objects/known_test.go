@@ -223,7 +223,7 @@ func TestKnownEntriesAreBounded(t *testing.T) {
 		if k.get(source, &row{uuid: "u0", dnKey: "u0"}, now) == nil {
 			t.Fatalf("the entry in use is gone after %d", n)
 		}
-		if total := len(k.young) + len(k.old); total > 2*k.limit/512 {
+		if total := len(k.young) + len(k.old); total > 2*k.limit/256 {
 			t.Fatalf("%d entries", total)
 		}
 	}
