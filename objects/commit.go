@@ -262,8 +262,10 @@ func (s *Service) applySteps(ctx context.Context, x *execution) error {
 
 // entryKey tells the entries of a plan apart: an object has one in a directory and one in each table.
 func entryKey(step *journal.Step) string {
-	return step.Backend + "/" + step.Change.Ref.Table + "/" + step.Object
+	return keyOfEntry(step.Backend, step.Change.Ref.Table, step.Object)
 }
+
+func keyOfEntry(backend, table, object string) string { return backend + "/" + table + "/" + object }
 
 // commitPoint is step 5. Its error is *again or definite when nothing was committed, clacks.InDoubt when that is open.
 func (s *Service) commitPoint(ctx context.Context, x *execution) (int64, error) {

@@ -53,7 +53,7 @@ func newKnownEntries() *knownEntries {
 
 // knownKey is the entryKey of an object's entry in a source.
 func knownKey(source *mapping.Source, uuid string) string {
-	return source.Backend + "/" + source.Table + "/" + uuid
+	return keyOfEntry(source.Backend, source.Table, uuid)
 }
 
 // get is the entry of an object in a source, nil when it is not known.
@@ -278,10 +278,15 @@ func (s *Service) remember(w mapping.SourceWant, r *row, entry *backends.Entry) 
 
 // stands reports whether a plan from memory is as good as one from reading: it asserts each entry that comes from there, or
 // the entry is read after all, and is the same.
-func (s *Service) stands(ctx context.Context, p *plan, l *loaded) bool {
-	return !slices.ContainsFunc(l.remembered, func(source *mapping.Source) bool {
-		return !p.asserts(source, l) && !s.unchanged(ctx, source, l)
-	})
+func (r *request) stands(ctx context.Context, p *plan, l *loaded) bool {
+	p.remembered = l.remembered
+	for _, source := range l.remembered {
+		if !p.asserts(source, l) && !r.s.unchanged(ctx, source, l) {
+			r.s.known.judge(l.remembered, false)
+			return false
+		}
+	}
+	return true
 }
 
 // asserts reports whether a plan does nothing unless an object's entry is still the same: it modifies the entry, under a
@@ -413,17 +418,4 @@ func after(entry *backends.Entry, mods []backends.Mod) *backends.Entry {
 		changed.Values[name] = values
 	}
 	return &changed
-}
-
-// spelled is an attribute's name as the values have it, or as it is.
-func spelled(values backends.Values, name string) string {
-	if _, ok := values[name]; ok {
-		return name
-	}
-	for have := range values {
-		if strings.EqualFold(have, name) {
-			return have
-		}
-	}
-	return name
 }

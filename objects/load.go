@@ -30,7 +30,7 @@ const (
 	trustNothing trust = iota
 	// trustRow: the index row may be a cached one.
 	trustRow
-	// trustEntries: and so may entries, for a plan that is held against them (Service.stands).
+	// trustEntries: and so may entries, for a plan that is held against them (request.stands).
 	trustEntries
 )
 

@@ -159,15 +159,21 @@ func preferred(values backends.Values, parts []dn.AVA) backends.Values {
 
 // lookup finds an attribute's values whatever the case of its name (RFC 4512, section 2.5).
 func lookup(values backends.Values, attribute string) ([]backends.Value, bool) {
-	if list, ok := values[attribute]; ok {
-		return list, true
+	list, ok := values[spelled(values, attribute)]
+	return list, ok
+}
+
+// spelled is an attribute's name as the values have it, in whatever case of its letters; as it is when they do not.
+func spelled(values backends.Values, attribute string) string {
+	if _, ok := values[attribute]; ok {
+		return attribute
 	}
-	for name, list := range values {
+	for name := range values {
 		if strings.EqualFold(name, attribute) {
-			return list, true
+			return name
 		}
 	}
-	return nil, false
+	return attribute
 }
 
 func valuesOf(values backends.Values, attribute string) []backends.Value {

@@ -20,37 +20,24 @@ func (s *Service) Update(ctx context.Context, user access.User, q UpdateRequest)
 		Version         string
 	}{q.ID, q.Changes, q.Extend, q.Retract, q.Version}
 	return s.run(ctx, user, "objects.update", q.Write, body, func(ctx context.Context, r *request) (*plan, error) {
-		if p, err := r.updateKnown(ctx, &q); p != nil || err != nil {
+		trust := trustEntries
+		if q.DryRun || len(q.Extend) > 0 || len(q.Retract) > 0 {
+			trust = trustRow
+		}
+		l, err := r.load(ctx, q.ID, trust)
+		if err != nil {
+			return nil, err
+		}
+		p, err := r.update(ctx, l, &q)
+		if len(l.remembered) == 0 || err == nil && r.stands(ctx, p, l) {
 			return p, err
 		}
-		l, err := r.load(ctx, q.ID, trustRow)
-		if err != nil {
+		// What was read some time ago never refuses a request.
+		if l, err = r.load(ctx, q.ID, trustRow); err != nil {
 			return nil, err
 		}
 		return r.update(ctx, l, &q)
 	})
-}
-
-// updateKnown plans an update from entries that are known. nil says that the entries must be read: none is known, or the
-// plan does not stand. What was read some time ago never refuses a request.
-func (r *request) updateKnown(ctx context.Context, q *UpdateRequest) (*plan, error) {
-	if r.fresh || q.DryRun || len(q.Extend) > 0 || len(q.Retract) > 0 {
-		return nil, nil
-	}
-	l, err := r.load(ctx, q.ID, trustEntries)
-	if err != nil || len(l.remembered) == 0 {
-		return nil, err
-	}
-	p, err := r.update(ctx, l, q)
-	if err != nil {
-		return nil, ctx.Err()
-	}
-	if !r.s.stands(ctx, p, l) {
-		r.s.known.judge(l.remembered, false)
-		return nil, ctx.Err()
-	}
-	p.remembered = l.remembered
-	return p, nil
 }
 
 // load opens the object that a request concerns, and checks the version. The row may be a cached one: Prepare refuses the
