@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strconv"
-	"strings"
 
 	"clacks"
 	"clacks/internal/failpoint"
@@ -64,8 +62,8 @@ func (s *Service) makeDurable(ctx context.Context, x *execution, intent journal.
 	for i := range x.Rows {
 		later = append(later, x.Rows[i].valueStatements()...)
 	}
-	if len(later) <= maxFolded {
-		later = folded(later)
+	if n := len(later); n > 1 && n <= maxFolded {
+		later = []store.Statement{store.Fold(later...)}
 	}
 	return s.journal.PrepareBy(ctx, intent, func(first []store.Statement) (err error) {
 		x.tx, x.refused, err = s.db.ExecAndBegin(ctx, first, second, later)
@@ -76,27 +74,6 @@ func (s *Service) makeDurable(ctx context.Context, x *execution, intent journal.
 
 // maxFolded is how many statements are made one: there shall be few texts of statements for the database to keep prepared.
 const maxFolded = 6
-
-// folded is one statement that does what some that write different rows, and refuse nothing, do one after the other
-// (PostgreSQL, "Data-Modifying Statements in WITH"). Each statement of its own costs the database more than writing a row.
-func folded(list []store.Statement) []store.Statement {
-	if len(list) < 2 {
-		return list
-	}
-	var text strings.Builder
-	var args []any
-	last := len(list) - 1
-	for i, s := range list[:last] {
-		separator := ", "
-		if i == 0 {
-			separator = "WITH "
-		}
-		text.WriteString(separator + "part" + strconv.Itoa(i) + " AS (" + s.SQL + ")")
-		args = append(args, s.Args...)
-	}
-	text.WriteString(" " + list[last].SQL)
-	return []store.Statement{{SQL: text.String(), Args: append(args, list[last].Args...)}}
-}
 
 func (s *Service) intent(p *plan) (journal.Intent, error) {
 	data, err := p.encode()

@@ -49,16 +49,8 @@ func newControl(oid string, value *ber.Packet) *control {
 // String names the control in go-ldap's debug output.
 func (c *control) String() string { return "control " + c.oid }
 
-// newAssertion makes the request fail with result code 122 unless the filter is true of the entry. The filter is one of
-// ours and compiles.
-func newAssertion(filter string) goldap.Control {
-	compiled, err := goldap.CompileFilter(filter)
-	if err != nil {
-		// A guard that cannot be said must never be dropped: an assertion that is always false takes its place.
-		compiled, _ = goldap.CompileFilter(nothing)
-	}
-	return newControl(assertionOID, compiled)
-}
+// newAssertion makes the request fail with result code 122 unless the filter is true of the entry.
+func newAssertion(filter *ber.Packet) goldap.Control { return newControl(assertionOID, filter) }
 
 // postRead asks for the version that the entry has after the change. It never changes, so one serves all requests.
 var postRead goldap.Control = newPostRead([]string{versionAttribute})

@@ -273,11 +273,15 @@ func (b *Backend) checkRelax(ctx context.Context, op string, s *schema) error {
 	if !s.operational(b.options.UUIDAttribute) {
 		return nil
 	}
-	request := goldap.NewAddRequest(dn.Join("cn=clacks-probe", b.base), []goldap.Control{relax, newAssertion(nothing)})
+	never, err := goldap.CompileFilter(nothing)
+	if err != nil {
+		return clacks.E(clacks.Internal, op, "%w", err)
+	}
+	request := goldap.NewAddRequest(dn.Join("cn=clacks-probe", b.base), []goldap.Control{relax, newAssertion(never)})
 	request.Attribute("objectClass", []string{"organizationalRole"})
 	request.Attribute("cn", []string{"clacks-probe"})
 	request.Attribute(b.options.UUIDAttribute, []string{"00000000-0000-4000-8000-000000000000"})
-	_, err := b.write(ctx, op, func(c *conn) error { return c.Add(request) })
+	_, err = b.write(ctx, op, func(c *conn) error { return c.Add(request) })
 	switch {
 	case goldap.IsErrorWithCode(err, goldap.LDAPResultAssertionFailed):
 		return nil

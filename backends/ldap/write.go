@@ -80,7 +80,7 @@ func (b *Backend) guard(g backends.Guard) goldap.Control {
 	if len(filter.Children) == 0 {
 		return nil
 	}
-	return newControl(assertionOID, filter)
+	return newAssertion(filter)
 }
 
 // equality is the filter attribute = value as a request has it (RFC 4511, section 4.5.1.7).

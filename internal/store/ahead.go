@@ -28,13 +28,7 @@ func (t *postgresTx) settle(ctx context.Context) error {
 		return err
 	}
 	_, err := a.wire.results(a.statements, false)
-	if closeErr := a.wire.pipeline.Close(); err == nil && closeErr != nil {
-		err = classifyPostgres(closeErr, len(a.statements), 0, beforeCommit)
-	}
-	if err != nil {
-		a.wire.note(err)
-	}
-	return err
+	return a.wire.close(err, len(a.statements))
 }
 
 // commitAhead sends the end of the transaction behind what was sent ahead, and reads the answers to both. It reports false,
@@ -64,12 +58,7 @@ func (t *postgresTx) commitAhead(ctx context.Context, b batch) (results []Result
 	if _, err = w.results(a.statements, false); err == nil {
 		results, err = w.readAll(b, b.before())
 	}
-	closeErr := w.pipeline.Close()
-	if err == nil && closeErr != nil {
-		err = classifyPostgres(closeErr, len(b.statements), 0, w.lost)
-	}
-	if err != nil {
-		w.note(err)
+	if err = w.close(err, len(b.statements)); err != nil {
 		return nil, true, err
 	}
 	return results, true, nil

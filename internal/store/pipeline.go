@@ -66,16 +66,23 @@ func (p *postgres) run(ctx context.Context, conn *pgxpool.Conn, b batch) ([]Resu
 		return nil, err
 	}
 	results, err := w.readAll(b, b.before())
-	// Close reads the answer to the Sync, which on an implicit transaction is that of the commit.
-	closeErr := w.pipeline.Close()
-	if err == nil && closeErr != nil {
-		err = classifyPostgres(closeErr, len(b.statements), 0, w.lost)
-	}
-	if err != nil {
-		w.note(err)
+	if err = w.close(err, len(b.statements)); err != nil {
 		return nil, err
 	}
 	return results, nil
+}
+
+// close ends a batch of so many statements, of which err is known, and returns what is known then. It reads the answer to the
+// Sync, which on an implicit transaction is that of the commit.
+func (w *wire) close(err error, statements int) error {
+	closeErr := w.pipeline.Close()
+	if err == nil && closeErr != nil {
+		err = classifyPostgres(closeErr, statements, 0, w.lost)
+	}
+	if err != nil {
+		w.note(err)
+	}
+	return err
 }
 
 // batchItems are a batch's statements with those around them.

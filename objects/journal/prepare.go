@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"slices"
 	"strings"
 
 	"clacks"
@@ -125,17 +124,12 @@ VALUES (?, ?, ?, ?, ?, 'prepared', ?, ?, ?)`,
 	}
 	locks := lockStatements(in)
 	if join {
-		statements[0], locks = joined(statements[0], locks[0]), locks[1:]
+		statements[0], locks = store.Fold(locks[0], statements[0]), locks[1:]
 	}
 	add(Busy, locks...)
 	add(Stale, checkStatements(in.Checks)...)
 	add(Taken, reserveStatements(in)...)
 	return j.refusal(ctx, commit(statements), reasons, in)
-}
-
-// joined is two statements as one, which costs the database less (PostgreSQL, "Data-Modifying Statements in WITH").
-func joined(row, locks store.Statement) store.Statement {
-	return store.Statement{SQL: "WITH locks AS (" + locks.SQL + ") " + row.SQL, Args: slices.Concat(locks.Args, row.Args)}
 }
 
 func lockStatements(in Intent) []store.Statement {
