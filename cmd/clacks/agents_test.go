@@ -71,7 +71,7 @@ type twoAgents struct {
 	people []string // the UUIDs of those whose badges change
 
 	mu           sync.Mutex
-	acknowledged map[string]bool // badges that were given, by whether that was answered
+	answers map[string]error // of each change, by its badge: nil when it was acknowledged
 }
 
 const (
@@ -83,7 +83,7 @@ const (
 func (d *twoAgents) prepare() {
 	slapd := testservers.Slapd(d.t)
 	database := testservers.Postgres(d.t).NewDatabase(d.t)
-	d.acknowledged = map[string]bool{}
+	d.answers = map[string]error{}
 	d.t.Setenv("CLACKS_TEST_BUS_PASSWORD", d.broker.password)
 	for i := range d.agents {
 		data := d.t.TempDir()
@@ -134,7 +134,7 @@ func (d *twoAgents) load(first int, done *atomic.Int32) {
 				_, err := c.Call(ctx, "updateObject", map[string]any{"id": uuid, "changes": map[string]any{"badgeNumber": badge}})
 				cancel()
 				d.mu.Lock()
-				d.acknowledged[badge] = err == nil
+				d.answers[badge] = err
 				d.mu.Unlock()
 				if err != nil {
 					d.t.Logf("not acknowledged: %s: %v", badge, err) // a client of an agent that was killed may be told so
@@ -160,9 +160,16 @@ func (d *twoAgents) spread() {
 	if sum := after[0] + after[1]; sum != loaders*changes || after[0] < sum/3 || after[1] < sum/3 {
 		d.t.Errorf("%v of %d commands were answered by each", after, loaders*changes)
 	}
-	for badge, ok := range d.acknowledged {
-		if !ok {
-			d.t.Errorf("%s failed, and nobody was killed", badge)
+	for badge, err := range d.answers {
+		if err != nil {
+			d.t.Errorf("%s failed, and nobody was killed: %v", badge, err)
+		}
+	}
+	for i, s := range d.agents {
+		for _, other := range []string{"commands_refused", "commands_expired", "commands_released", "replies_dropped"} {
+			if n := s.metric("clacks_bus_" + other + "_total"); n != 0 {
+				d.t.Errorf("%s of agent %d: %v", other, i, n)
+			}
 		}
 	}
 	nodes := 0.0
@@ -251,8 +258,8 @@ func (d *twoAgents) subscribe() <-chan []heard {
 // check reads all events by the second agent, and compares them with what the subscriber has heard.
 func (d *twoAgents) check(subscriber <-chan []heard) {
 	acknowledged := 0
-	for _, ok := range d.acknowledged {
-		if ok {
+	for _, err := range d.answers {
+		if err == nil {
 			acknowledged++
 		}
 	}
@@ -278,9 +285,9 @@ func (d *twoAgents) check(subscriber <-chan []heard) {
 	case <-time.After(time.Minute):
 		d.t.Error("the subscriber has not heard of the end")
 	}
-	for badge, ok := range d.acknowledged {
-		if n := seen[badge]; n > 1 || ok && n != 1 {
-			d.t.Errorf("%s: acknowledged %t, %d events", badge, ok, n)
+	for badge, err := range d.answers {
+		if n := seen[badge]; n > 1 || err == nil && n != 1 {
+			d.t.Errorf("%s has %d events; its answer: %v", badge, n, err)
 		}
 	}
 }
