@@ -232,7 +232,7 @@ func TestPlansAreSealed(t *testing.T) {
 	}
 	changed := bytes.Clone(stored)
 	changed[len(changed)-1] ^= 1
-	for _, damaged := range []string{"{}", `{"sealed":"!"}`, `{"sealed":"AAAA"}`, "{", "\x01", "\x01short", "\x02" + string(stored[1:]), "\x03" + string(stored[1:]), string(changed)} {
+	for _, damaged := range []string{"{}", `{"sealed":"!"}`, `{"sealed":"AAAA"}`, "{", "\x01", "\x01short", "\x02" + string(stored[1:]), "\x04" + string(stored[1:]), string(changed)} {
 		if _, err := j.open("op", []byte(damaged)); !clacks.IsKind(err, clacks.Internal) {
 			t.Errorf("%q: %v", damaged, err)
 		}
@@ -285,6 +285,28 @@ func TestPlansOfVersion1(t *testing.T) {
 		t.Errorf("%+v, %v", found, err)
 	}
 }
+
+// TestFormsOfPlans: what a journal holds can be read as long as there is a reader for its form; one that is changed could not.
+func TestFormsOfPlans(t *testing.T) {
+	db, c := open(t)
+	j := owned(t, db, c, "one")
+	for form, stored := range map[byte]string{
+		plainForm:   "AXR3ZWx2ZSBieXRlczqbTQG6yp9VneCW6CeD3Fvxaut1IykUletwMI5z8TuuL47CnLLZX4nn0R2q4OZubC2vIP7HtUieXBeaMcG5nv+EsbuyRBBYlOydxxQXM1PFjzRPBHCmX2bQHsbvZ1vuFsg7s32UodMO+IFQwG/v2NlLQCrLwe70rXWbTzDT35GyZHAVQ2Hap5w",
+		deflateForm: "AnR3ZWx2ZSBieXRlc0V5s9sdiOqhFfgBLRmzyUS4RMd2V0BX71SO83exTJPk2SqjJ2ZVQaf4JDQfM2ao1O3OOsRXCdnmYr+UmjYMS0gHMiRAPk0qxAdX4Wu24tifmur9WOQniJmXqv11le0OzeP1z9gEa1BU/vUs3gh6cRoKIURRHAgaeAB94/nnhWjbKYDeS+M",
+		wordsForm:   "A3R3ZWx2ZSBieXRlczmPd3Xb147joYt0qXvHgBzlJ6wZeG1C0eR7ItsmsWv3PJLNrb+XHc7kuVe9zPd8ZxTyM/Sbi0zSFReyOfXIbUT8J3zsmea+45vaX0UQ",
+	} {
+		data, err := base64.RawStdEncoding.DecodeString(stored)
+		if err != nil || data[0] != form {
+			t.Fatalf("form %d: %v", form, err)
+		}
+		if plan, err := j.open("op", data); err != nil || string(plan) != formsPlan {
+			t.Errorf("form %d: %s, %v", form, plan, err)
+		}
+	}
+}
+
+// formsPlan is what TestFormsOfPlans reads.
+const formsPlan = `{"Operation":"op","Actor":"admin","Rows":[{"Op":"update","UUID":"cff376ae-8096-1041-9710-cb91e9315ca0","DN":"cn=Jane"}]}`
 
 // TestNothingIsPreparedWithoutLocks: recovery finds what is prepared by its locks.
 func TestNothingIsPreparedWithoutLocks(t *testing.T) {
