@@ -150,6 +150,8 @@ type Source struct {
 	// Writes are the backend attributes that Outbound may touch. A change needs the old values of both Want and Writes:
 	// those of an attribute that is never read back (a secret) are only here.
 	Writes []string
+	// ReadOnly are those of Want that Outbound never touches.
+	ReadOnly []string
 	// Tree only.
 	ObjectClasses []string
 	RDN           []string // attribute names: the first is in the RDN, the rest make it unique

@@ -149,7 +149,7 @@ func containsFold(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, name) })
 }
 
-// finishSource fills Want, Writes and Children from the shape's attributes.
+// finishSource fills Want, Writes, ReadOnly and Children from the shape's attributes.
 func (s *Shape) finishSource(source *Source) {
 	wants, writes := newNames(source), &names{source: source}
 	if source.Kind == backends.Tree {
@@ -164,6 +164,11 @@ func (s *Shape) finishSource(source *Source) {
 		}
 	}
 	source.Want, source.Writes = wants.list, writes.list
+	for _, name := range source.Want {
+		if !containsFold(source.Writes, name) {
+			source.ReadOnly = append(source.ReadOnly, name)
+		}
+	}
 	for _, name := range append(slices.Clone(source.Want), source.Writes...) {
 		table, _, ok := strings.Cut(name, "/")
 		if !ok {

@@ -31,13 +31,13 @@ func (a *again) Unwrap() error { return a.err }
 // execution is a plan on its way through the steps.
 type execution struct {
 	*plan
-	opened   bool                       // the transaction of step 3 was opened in step 2
-	tx       transaction                // of step 3, where it is kept open; else nil
-	refused  error                      // why it could not be opened
-	done     []int                      // the indexes of the steps that are done
-	versions map[string]string          // the last known version of each entry
-	endTurn  func()                     // another commit may begin
-	left     map[string]*backends.Entry // what the last step has left of an entry, where its backend has shown it
+	opened   bool                    // the transaction of step 3 was opened in step 2
+	tx       transaction             // of step 3, where it is kept open; else nil
+	refused  error                   // why it could not be opened
+	done     []int                   // the indexes of the steps that are done
+	versions map[string]string       // the last known version of each entry
+	endTurn  func()                  // another commit may begin
+	shown    map[int]*backends.Entry // what a directory has shown of an entry after a step, by the step's index
 }
 
 // commit carries a plan out: steps 2 to 6 of the package comment. After it, either all of it is done and the result is
@@ -57,7 +57,7 @@ func (s *Service) commit(ctx context.Context, p *plan) (*Result, error) {
 			s.forget(p)
 		}
 	}()
-	x := &execution{plan: p, versions: map[string]string{}, left: map[string]*backends.Entry{}, endTurn: endTurn}
+	x := &execution{plan: p, versions: map[string]string{}, shown: map[int]*backends.Entry{}, endTurn: endTurn}
 	defer x.rollback()
 	if err := s.prepare(ctx, x); err != nil {
 		return nil, err
@@ -252,7 +252,7 @@ func (s *Service) applySteps(ctx context.Context, x *execution) error {
 		}
 		x.done = append(x.done, i)
 		x.versions[entryKey(step)] = result.Version
-		x.left[entryKey(step)] = result.Entry
+		x.shown[i] = result.Entry
 		if err := internal(failpoint.Hit("commit/after-apply")); err != nil {
 			return err
 		}

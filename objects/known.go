@@ -158,6 +158,16 @@ func (k *knownEntries) judge(sources []*mapping.Source, stood bool) {
 // counts for eight that stood, and more when the one before it was in vain too.
 const tooManyMisses = 16
 
+// since is when an entry was read, otherwise where it is not known.
+func (k *knownEntries) since(key string, otherwise time.Time) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if known, ok := k.young[key]; ok {
+		return known.read
+	}
+	return otherwise
+}
+
 // drop forgets an entry.
 func (k *knownEntries) drop(key string) {
 	k.mu.Lock()
@@ -351,47 +361,106 @@ type modified struct {
 	step   int
 }
 
-// learn keeps what a commit has left of the entries that it modified, and forgets the others that it touched. An entry
-// that was modified twice is kept as the last step left it.
+// learn keeps what a commit has left of the entries that it modified, and forgets the others that it touched, or touched more
+// than once. What a commit was planned from as it was remembered does not become younger by that.
 func (s *Service) learn(x *execution, rows []*row) {
-	s.forget(x.plan)
 	s.known.judge(x.remembered, true)
-	now := s.now()
+	kept := make(map[string]bool, len(x.modified))
 	for _, m := range x.modified {
 		step := &x.Steps[m.step]
+		key := entryKey(step)
 		at := slices.IndexFunc(rows, func(r *row) bool { return r != nil && r.uuid == step.Object })
-		left := x.left[entryKey(step)]
-		if m.source.Kind == backends.Table {
-			left = after(m.entry, step.Change.Mods)
+		if at < 0 || !s.rememberable(m.source) || x.touches(key) > 1 {
+			continue
 		}
-		if left != nil && at >= 0 && s.rememberable(m.source) {
-			s.known.put(m.source, rows[at], left, now)
+		left := m.leaves(&step.Change, x.shown[m.step])
+		if left == nil {
+			continue
+		}
+		read := s.now()
+		if slices.Contains(x.remembered, m.source) {
+			read = s.known.since(key, read)
+		}
+		s.known.put(m.source, rows[at], left, read)
+		kept[key] = true
+	}
+	for i := range x.Steps {
+		if key := entryKey(&x.Steps[i]); !kept[key] {
+			s.known.drop(key)
 		}
 	}
 }
 
-// wantAfter is what a directory shall show of an entry after it is modified, so that the entry is known. A row needs none: it
-// is asserted by its values, so that no harm is done when the database has made others of them.
-func (s *Service) wantAfter(source *mapping.Source, entry *backends.Entry) []string {
+// touches is how many steps a plan has for an entry.
+func (p *plan) touches(key string) int {
+	n := 0
+	for i := range p.Steps {
+		if entryKey(&p.Steps[i]) == key {
+			n++
+		}
+	}
+	return n
+}
+
+// leaves is the entry after a change. Of a directory's entry that is what the server has shown (wantAfter), and otherwise what
+// was there; nil when it has shown nothing.
+func (m *modified) leaves(c *backends.Change, shown *backends.Entry) *backends.Entry {
+	left := after(m.entry, c.Mods)
+	if m.source.Kind == backends.Table {
+		return left
+	}
+	if shown == nil {
+		return nil
+	}
+	left.Version = shown.Version
+	for _, name := range c.Want {
+		delete(left.Values, spelled(left.Values, name))
+		if values := shown.Values[name]; len(values) > 0 {
+			left.Values[name] = values
+		}
+	}
+	return left
+}
+
+// wantAfter is what a directory shall show of an entry after it is modified, so that the entry is known: what may be another
+// thing than before, or than what was written. That is what the change touches, and what only the directory writes. A row
+// needs none: it is asserted by its values, so that no harm is done when the database has made others of them.
+func (s *Service) wantAfter(source *mapping.Source, entry *backends.Entry, mods []backends.Mod) []string {
 	if !s.rememberable(source) {
 		return nil
 	}
 	size := 0
-	for _, list := range entry.Values {
-		for _, v := range list {
-			size += 16
-			switch v := v.(type) {
-			case string:
-				size += len(v)
-			case []byte:
-				size += len(v)
-			}
-		}
-		if size > maxKnownEntry {
-			return nil
+	want := make([]string, 0, len(mods)+len(source.ReadOnly)+1)
+	for _, m := range mods {
+		size += roomFor(m.Add)
+		if among(source.Want, m.Attribute) {
+			want = append(want, m.Attribute)
 		}
 	}
-	return source.Want
+	for _, list := range entry.Values {
+		size += roomFor(list)
+	}
+	if size > maxKnownEntry {
+		return nil
+	}
+	if want = append(want, source.ReadOnly...); len(want) == 0 {
+		want = append(want, mapping.ObjectClass)
+	}
+	return want
+}
+
+// roomFor is about what values take in memory, in bytes.
+func roomFor(values []backends.Value) int {
+	size := 16 * len(values)
+	for _, v := range values {
+		switch v := v.(type) {
+		case string:
+			size += len(v)
+		case []byte:
+			size += len(v)
+		}
+	}
+	return size
 }
 
 // forget drops the entries that a plan touches.

@@ -308,3 +308,63 @@ func TestTurns(t *testing.T) {
 		t.Errorf("%d turns, %d wait", len(s.turns), s.waiting.Load())
 	}
 }
+
+// withVersions is a directory of which only its abilities are asked.
+type withVersions struct{ backends.Backend }
+
+func (withVersions) Capabilities() backends.Capabilities {
+	return backends.Capabilities{Versions: true}
+}
+
+// TestWhatADirectoryShows: after a change the entry is what was there, with what the server has made of the change, and with
+// what only the server writes.
+func TestWhatADirectoryShows(t *testing.T) {
+	s := &Service{backends: map[string]backends.Backend{"LDAP": withVersions{}}}
+	source := &mapping.Source{ID: "LDAP", Backend: "LDAP", Kind: backends.Tree, Want: []string{"objectClass", "cn", "title", "l", "modifyTimestamp"},
+		Writes: []string{"objectClass", "cn", "title", "l", "userPassword"}, ReadOnly: []string{"modifyTimestamp"}}
+	entry := &backends.Entry{Version: "1", Values: backends.Values{"cn": {"a"}, "Title": {"old"}, "l": {"x"}, "modifyTimestamp": {"1"}}}
+	mods := []backends.Mod{{Attribute: "l", Delete: []any{"x"}}, {Attribute: "title", Delete: []any{"old"}, Add: []any{"New"}}}
+	want := s.wantAfter(source, entry, mods)
+	if !slices.Equal(want, []string{"l", "title", "modifyTimestamp"}) {
+		t.Errorf("the server is asked for %v", want)
+	}
+	m := &modified{source: source, entry: entry}
+	left := m.leaves(&backends.Change{Mods: mods, Want: want},
+		&backends.Entry{Version: "2", Values: backends.Values{"title": {"new"}, "modifyTimestamp": {"2"}}})
+	if w := (backends.Values{"cn": {"a"}, "title": {"new"}, "modifyTimestamp": {"2"}}); left.Version != "2" || !reflect.DeepEqual(left.Values, w) {
+		t.Errorf("left is %+v", left)
+	}
+	if entry.Version != "1" || len(entry.Values["Title"]) != 1 {
+		t.Errorf("the entry before is %+v now", entry)
+	}
+	if left := m.leaves(&backends.Change{Mods: mods, Want: want}, nil); left != nil {
+		t.Errorf("nothing was shown, left is %+v", left)
+	}
+	secret := []backends.Mod{{Attribute: "userPassword", Add: []any{"secret"}}}
+	source.ReadOnly = nil
+	if want := s.wantAfter(source, entry, secret); !slices.Equal(want, []string{"objectClass"}) {
+		t.Errorf("after a secret the server is asked for %v", want)
+	}
+	large := []backends.Mod{{Attribute: "l", Add: []any{strings.Repeat("x", maxKnownEntry)}}}
+	if want := s.wantAfter(source, entry, large); want != nil {
+		t.Errorf("after a large value the server is asked for %v", want)
+	}
+}
+
+// TestMemoryAges: what is planned from memory does not become younger by being changed.
+func TestMemoryAges(t *testing.T) {
+	w := setups["servers"](t)
+	made := w.create("User", w.house(), person("anna", "title", "t0"))
+	w.view(made.DN)
+	key := keyOfEntry("LDAP", "", made.UUID)
+	read := w.known.since(key, time.Time{})
+	if read.IsZero() {
+		t.Fatal("the entry is not known")
+	}
+	for _, title := range []string{"t1", "t2"} {
+		w.update(made.DN, map[string]any{"title": title})
+		if again := w.known.since(key, time.Time{}); !again.Equal(read) {
+			t.Errorf("read at %v, after a change at %v", read, again)
+		}
+	}
+}

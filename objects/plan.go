@@ -278,7 +278,7 @@ func (p *planner) updateEntry(ctx context.Context, e *edit, state *mapping.Entry
 			p.plan.modified = append(p.plan.modified, modified{source, entry, len(p.plan.Steps)})
 		}
 		p.step(source, uuid, backends.Change{
-			Op: backends.OpModify, Ref: backends.Ref{DN: e.name, UUID: uuid}, Mods: mods, Guard: guard, Want: p.s.wantAfter(source, entry),
+			Op: backends.OpModify, Ref: backends.Ref{DN: e.name, UUID: uuid}, Mods: mods, Guard: guard, Want: p.s.wantAfter(source, entry, mods),
 		})
 	}
 	return nil
