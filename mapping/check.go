@@ -97,8 +97,8 @@ func (s *Shape) Check(ctx context.Context, old, object *Object) ([]clacks.Field,
 	defer c.free()
 	c.callersPart()
 	for _, a := range s.attrs {
-		c.changed[a.Name] = a.differs(c.before, object.Values)
-		if c.changed[a.Name] {
+		if a.differs(c.before, object.Values) {
+			c.changed[a.Name] = true
 			c.values(a)
 		}
 	}

@@ -3,6 +3,7 @@ package mapping
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"unicode/utf8"
 
@@ -16,7 +17,7 @@ import (
 //
 // An attribute that no backend stores reads as its Default.
 func (s *Shape) Inbound(ctx context.Context, entries Entries) (Values, []Fault, error) {
-	values := make(Values, s.size)
+	values := make(Values, s.room(entries))
 	var faults []Fault
 	for i := range s.directs {
 		reads := &s.directs[i]
@@ -46,6 +47,17 @@ func (s *Shape) Inbound(ctx context.Context, entries Entries) (Values, []Fault, 
 	}
 	faults, err := s.inboundQueries(ctx, entries, values, faults)
 	return values, faults, err
+}
+
+// room is about how many attributes an object of these entries has: most use few of what their types offer.
+func (s *Shape) room(entries Entries) int {
+	n := len(s.unkept) + len(s.queries)
+	for _, entry := range entries {
+		if entry != nil {
+			n += len(entry.Values)
+		}
+	}
+	return min(n, s.size)
 }
 
 // convert converts a direct attribute's stored values. It returns the entry's own list when nothing has to change, which
@@ -192,12 +204,12 @@ func After(entries Entries, states []EntryState) Entries {
 			delete(after, id)
 			continue
 		}
-		entry := backends.Entry{Values: backends.Values{}}
+		var entry backends.Entry
 		if old := entries[id]; old != nil {
-			entry.Ref, entry.Version = old.Ref, old.Version
-			for name, values := range old.Values {
-				entry.Values[name] = values
-			}
+			entry.Ref, entry.Version, entry.Values = old.Ref, old.Version, maps.Clone(old.Values)
+		}
+		if entry.Values == nil {
+			entry.Values = backends.Values{}
 		}
 		for name, values := range state.Target(entries[id]) {
 			if len(values) == 0 {

@@ -92,7 +92,9 @@ func (a *Attribute) differs(old, values Values) bool {
 
 // attribute fills the backend attributes that one attribute writes.
 func (o *outbound) attribute(ctx context.Context, a *Attribute) error {
-	o.changed[a.Name] = a.differs(o.oldValues, o.values)
+	if a.differs(o.oldValues, o.values) {
+		o.changed[a.Name] = true
+	}
 	ran, results := false, 0
 	for _, w := range a.plan.writes {
 		if w.query == nil {

@@ -161,9 +161,10 @@ type rowChange struct {
 	Document   string
 	Guards     guards
 	Keys       string
-	Add, Drop  []indexValue  `json:",omitempty"`
-	Release    []uniqueValue `json:",omitempty"`
-	Reserve    []uniqueValue `json:",omitempty"` // not of this change: taken when nobody has them
+	keys       map[string]any // those of Keys, where the row was planned in this process
+	Add, Drop  []indexValue   `json:",omitempty"`
+	Release    []uniqueValue  `json:",omitempty"`
+	Reserve    []uniqueValue  `json:",omitempty"` // not of this change: taken when nobody has them
 }
 
 // uniqueValue is a row of clacks_unique that an object gives up.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"clacks/backends"
 	"clacks/mapping"
@@ -186,7 +187,12 @@ func pack(values backends.Values, names []string) (packed string, small bool) {
 		b = appendText(b, name)
 		b = binary.AppendUvarint(b, uint64(len(list)))
 		for _, v := range list {
-			b = appendText(b, journal.EncodeValue(v))
+			if text, ok := v.(string); ok && utf8.ValidString(text) { // as EncodeValue has it
+				b = append(binary.AppendUvarint(b, uint64(1+len(text))), 's')
+				b = append(b, text...)
+			} else {
+				b = appendText(b, journal.EncodeValue(v))
+			}
 			if len(b) > maxKnownEntry {
 				return "", false
 			}

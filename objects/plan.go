@@ -477,7 +477,7 @@ func (c *rowChange) fill(e *edit, keys map[string]any) error {
 	if c.Document, err = document(e.shape, e.final.Values); err != nil {
 		return err
 	}
-	c.Type, c.Extensions, c.Keys = e.after.Type, e.after.Extensions, encodeKeys(keys)
+	c.Type, c.Extensions, c.Keys, c.keys = e.after.Type, e.after.Extensions, encodeKeys(keys), keys
 	now := indexValues(e.shape, e.final)
 	line := change{Version: c.Version, Actor: c.Actor}
 	sum := sumOf(now)

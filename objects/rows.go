@@ -72,15 +72,11 @@ func (p *plan) rowsAfter() []*row {
 	return after
 }
 
-// after is the row that an update leaves; nil when it does not show that.
+// after is the row that an update leaves, which was planned in this process.
 func (c *rowChange) after(before *row) *row {
-	keys, err := decodeKeys(c.Keys)
-	if err != nil {
-		return nil
-	}
 	return &row{
 		uuid: c.UUID, dn: c.DN, dnKey: c.DNKey, parentKey: before.parentKey, typ: c.Type, extensions: c.Extensions,
-		version: c.Version, modified: time.UnixMilli(c.Modified).UTC(), actor: c.Actor, guards: c.Guards, keys: keys,
+		version: c.Version, modified: time.UnixMilli(c.Modified).UTC(), actor: c.Actor, guards: c.Guards, keys: c.keys,
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -35,7 +34,7 @@ type item struct {
 	text     string
 	args     []any
 	prepared *pgconn.StatementDescription
-	encoded  pgx.ExtendedQueryBuilder
+	encoded  encoded
 	index    int // of the caller's statement, for errors
 }
 
@@ -142,7 +141,8 @@ func ready(ctx context.Context, conn *pgxpool.Conn, list []item) error {
 	types := conn.Conn().TypeMap()
 	for i := range list {
 		one := &list[i]
-		if err := one.encoded.Build(types, one.prepared, one.args); err != nil {
+		var err error
+		if one.encoded, err = encode(types, one.prepared, one.args); err != nil {
 			// The text quotes the argument.
 			return &ConstraintError{Index: one.index, Kind: ConstraintType, Err: &serverError{code: "encode",
 				message: "an argument does not fit its parameter"}}
@@ -154,7 +154,7 @@ func ready(ctx context.Context, conn *pgxpool.Conn, list []item) error {
 func (w *wire) queue(list []item) {
 	for i := range list {
 		e := &list[i].encoded
-		w.pipeline.SendQueryStatement(list[i].prepared, e.ParamValues, e.ParamFormats, e.ResultFormats)
+		w.pipeline.SendQueryStatement(list[i].prepared, e.values, e.formats, e.results)
 	}
 }
 

@@ -40,9 +40,10 @@ const words = `"Vacated":"","Below":"Parents":["create","Renamed":true,"Extensio
 var dictionary = s2.MakeDictManual([]byte(words), 0)
 
 func (j *Journal) seal(operation string, plan []byte) ([]byte, error) {
-	packed := dictionary.Encode(nil, plan)
-	size := 1 + j.aead.NonceSize()
-	sealed := make([]byte, size, size+len(packed)+j.aead.Overhead())
+	start := 1 + j.aead.NonceSize()
+	sealed := make([]byte, start+s2.MaxEncodedLen(len(plan))+j.aead.Overhead())
+	packed := dictionary.Encode(sealed[start:], plan) // in its place
+	sealed = sealed[:start]
 	sealed[0] = wordsForm
 	if _, err := rand.Read(sealed[1:]); err != nil {
 		return nil, clacks.E(clacks.Internal, "journal.seal", "no randomness: %w", err)
