@@ -305,7 +305,10 @@ func (s *Service) write(ctx context.Context, p *plan, versions map[string]string
 			return 0, err
 		}
 	}
-	statements := []store.Statement{s.journal.Committed(p.Operation, result), s.journal.Unlock(p.Operation)}
+	statements := []store.Statement{s.journal.Unlock(p.Operation), s.journal.Committed(p.Operation, result)}
+	if s.batches == nil {
+		statements = []store.Statement{store.Fold(statements...)}
+	}
 	first := len(statements)
 	statements = append(statements, joined...)
 	for i := range p.Rows {

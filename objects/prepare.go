@@ -75,15 +75,23 @@ func (s *Service) makeDurable(ctx context.Context, x *execution, intent journal.
 // maxFolded is how many statements are made one: there shall be few texts of statements for the database to keep prepared.
 const maxFolded = 6
 
+// planHeader is what the journal says of a plan to people.
+type planHeader struct {
+	Actor   string `json:"actor"`
+	Change  string `json:"change"`
+	DN      string `json:"dn"`
+	Objects int    `json:"objects"`
+	Steps   int    `json:"steps"`
+	Type    string `json:"type"`
+}
+
 func (s *Service) intent(p *plan) (journal.Intent, error) {
 	data, err := p.encode()
 	if err != nil {
 		return journal.Intent{}, err
 	}
-	header, err := json.Marshal(map[string]any{
-		"actor": p.Actor, "type": p.Events[0].ObjectType, "change": p.Events[0].ChangeType, "dn": p.Events[0].DN,
-		"objects": len(p.Rows), "steps": len(p.Steps),
-	})
+	header, err := json.Marshal(planHeader{Actor: p.Actor, Change: p.Events[0].ChangeType, DN: p.Events[0].DN, Objects: len(p.Rows),
+		Steps: len(p.Steps), Type: p.Events[0].ObjectType})
 	if err != nil {
 		return journal.Intent{}, clacks.E(clacks.Internal, "objects.prepare", "header: %w", err)
 	}

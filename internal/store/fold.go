@@ -7,8 +7,8 @@ import (
 )
 
 // Fold is one statement that does what several do, for PostgreSQL ("Data-Modifying Statements in WITH"), which is spared the
-// work around each of them. They must write different rows, since none sees what another does, and must not demand numbers of
-// rows; the result is that of the last one. There must be one at least.
+// work around each of them. They must write different rows, since none sees what another does; the result is that of the last
+// one, which alone may demand a number of rows. There must be one at least.
 func Fold(statements ...Statement) Statement {
 	last := len(statements) - 1
 	parts := make([]string, last)

@@ -163,8 +163,8 @@ func (db *DB) Ping(ctx context.Context) error { return db.engine.ping(ctx) }
 // Close closes all connections; it waits for transactions in progress. Nothing may be begun after it.
 func (db *DB) Close() error { return db.engine.close() }
 
-// Exec runs the statements as one committed transaction, in one round trip on PostgreSQL (in more when a statement with
-// a row-count check begins with WITH, or when there is DDL among them). No statements are no transaction.
+// Exec runs the statements as one committed transaction, in one round trip on PostgreSQL (in more when there is DDL
+// among them). No statements are no transaction.
 func (db *DB) Exec(ctx context.Context, statements ...Statement) ([]Result, error) {
 	if len(statements) == 0 {
 		return nil, nil
@@ -240,9 +240,9 @@ func (tx *Tx) Query(ctx context.Context, sql string, args []any, row RowFunc) er
 	return err
 }
 
-// Commit runs last statements and commits, in one round trip on PostgreSQL (in more when one of them with a row-count
-// check begins with WITH, or when there is DDL among them). clacks.InDoubt means that the commit was sent and its outcome is not known. After any other
-// error nothing of the transaction has happened. Either way it has ended.
+// Commit runs last statements and commits, in one round trip on PostgreSQL (in more when there is DDL among them).
+// clacks.InDoubt means that the commit was sent and its outcome is not known. After any other error nothing of the
+// transaction has happened. Either way it has ended.
 func (tx *Tx) Commit(ctx context.Context, statements ...Statement) ([]Result, error) {
 	return tx.commit(ctx, statements, false, nil)
 }

@@ -103,9 +103,10 @@ func TestRowsCheck(t *testing.T) {
 			"UPDATE t SET n = 99 WHERE id >= ?":                                                       2,
 			"UPDATE t SET n = 99 WHERE id > ? RETURNING id, name":                                     1,
 			"WITH w AS (SELECT 2 AS id) UPDATE t SET n = 99 WHERE id = (SELECT id FROM w) AND id > ?": 1,
-			"DELETE FROM t WHERE id > ? + 7":                                                          0,
-			"INSERT INTO t (id, name, n) SELECT id + 100, 'x' || id, n FROM t WHERE id >= ?":          2,
-			"SELECT id, name FROM t WHERE id >= ?":                                                    2,
+			`WITH "delete"(id) AS (SELECT 2), x AS NOT MATERIALIZED (VALUES (2)) UPDATE t SET n = 99 WHERE id = (SELECT id FROM "delete") AND id > ? RETURNING id`: 1,
+			"DELETE FROM t WHERE id > ? + 7": 0,
+			"INSERT INTO t (id, name, n) SELECT id + 100, 'x' || id, n FROM t WHERE id >= ?": 2,
+			"SELECT id, name FROM t WHERE id >= ?":                                           2,
 		} {
 			check := func(how string, err error) {
 				t.Helper()
@@ -137,6 +138,32 @@ func TestRowsCheck(t *testing.T) {
 			t.Errorf("WITH: %v, %v", results, err)
 		}
 	})
+}
+
+// TestFold: the parts are done, and the last one's number of rows is that of all.
+func TestFold(t *testing.T) {
+	db := open(t, testservers.SharedPostgres(t).NewDatabase(t))
+	exec(t, db, "INSERT INTO t (id, name, n) VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)")
+	folded := func(rows int64) store.Statement {
+		return store.Fold(store.Statement{SQL: "DELETE FROM t WHERE id = ?", Args: []any{int64(1)}}, insert(4, "d", 4),
+			store.Statement{SQL: "UPDATE t SET n = ? WHERE id > ?", Args: []any{int64(7), int64(1)}, Rows: rows})
+	}
+	var rows *store.RowsError
+	if _, err := db.Exec(t.Context(), insert(5, "e", 5), folded(9)); !errors.As(err, &rows) || *rows != (store.RowsError{Index: 1, Got: 3, Want: 9}) {
+		t.Errorf("of 3 rows 9 were wanted: %v", err)
+	}
+	wantIDs(t, db, 1, 2, 3)
+	if results, err := db.Exec(t.Context(), folded(2)); err != nil || results[0].Rows != 2 {
+		t.Errorf("%v, %v", results, err)
+	}
+	wantIDs(t, db, 2, 3, 4)
+	recursive := store.Statement{SQL: "WITH RECURSIVE w(id) AS (VALUES (1) UNION ALL SELECT id + 1 FROM w WHERE id < 4) SELECT id FROM w WHERE id > ?", Args: []any{int64(2)}, Rows: 9}
+	if _, err := db.Exec(t.Context(), recursive); !errors.As(err, &rows) || rows.Got != 2 {
+		t.Errorf("of 2 rows 9 were wanted: %v", err)
+	}
+	if one := insert(5, "e", 5); !reflect.DeepEqual(store.Fold(one), one) {
+		t.Errorf("one statement becomes %+v", store.Fold(one))
+	}
 }
 
 func begin(t *testing.T, db *store.DB) *store.Tx {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,13 +53,17 @@ func (c *translations) get(sql string) *translation {
 func translate(sql string) *translation {
 	s := scanSQL(sql)
 	t := &translation{plain: s.text}
+	with, text := "WITH ", s.text
+	if s.main > 0 {
+		with, text = strings.TrimRight(s.text[:s.main], " \t\r\n")+", ", s.text[s.main:]
+	}
 	switch s.verb {
 	case "insert", "update", "delete":
 		if !s.returning {
-			s.text += " RETURNING 1"
+			text += " RETURNING 1"
 		}
 	case "select", "values":
-	case "with":
+	case "with": // its statement was not found
 		return t
 	default:
 		t.defines = true
@@ -66,25 +71,39 @@ func translate(sql string) *translation {
 	}
 	check := "CASE WHEN count(*) = $" + strconv.Itoa(s.placeholders+1) + "::bigint THEN "
 	otherwise := " ELSE CAST('" + guardMark + "' || count(*) AS bigint) END FROM clacks_rows"
-	t.guarded = "WITH clacks_rows AS (" + s.text + ") SELECT " + check + "count(*)" + otherwise
-	t.guardedValue = "WITH clacks_rows(value) AS (" + s.text + ") SELECT " + check + "max(value)::bigint" + otherwise
+	t.guarded = with + "clacks_rows AS (" + text + ") SELECT " + check + "count(*)" + otherwise
+	t.guardedValue = with + "clacks_rows(value) AS (" + text + ") SELECT " + check + "max(value)::bigint" + otherwise
 	return t
 }
 
 // scanned is what one pass over a statement finds.
 type scanned struct {
 	text         string
-	verb         string // its first word, lower case
+	verb         string // its first word, or that of the statement behind a WITH, lower case
+	main         int    // where the statement behind a WITH begins in text
 	placeholders int
 	returning    bool // it has a RETURNING clause
+}
+
+// word takes note of a key word outside of parentheses, which begins in the text at a place.
+func (s *scanned) word(word string, at int) {
+	switch {
+	case s.verb == "":
+		s.verb = word
+	case s.verb == "with" && slices.Contains([]string{"insert", "update", "delete", "select", "values"}, word):
+		s.verb, s.main = word, at
+	case word == "returning":
+		s.returning = true
+	}
 }
 
 // scanSQL replaces placeholders and finds key words outside of quotes and comments.
 func scanSQL(sql string) scanned {
 	sql = strings.TrimRight(sql, "; \t\r\n")
 	var (
-		s scanned
-		b strings.Builder
+		s     scanned
+		b     strings.Builder
+		depth int // of parentheses
 	)
 	b.Grow(len(sql) + 16)
 	for i := 0; i < len(sql); {
@@ -100,11 +119,13 @@ func scanSQL(sql string) scanned {
 			for end < len(sql) && isWordByte(sql[end]) {
 				end++
 			}
-			word := strings.ToLower(sql[i:end])
-			if s.verb == "" {
-				s.verb = word
+			if depth == 0 || s.verb == "" {
+				s.word(strings.ToLower(sql[i:end]), b.Len())
 			}
-			s.returning = s.returning || word == "returning"
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
 		default:
 			end = skipQuoted(sql, i)
 		}
