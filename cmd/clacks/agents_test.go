@@ -70,7 +70,7 @@ type twoAgents struct {
 	agents [2]*service
 	people []string // the UUIDs of those whose badges change
 
-	mu           sync.Mutex
+	mu      sync.Mutex
 	answers map[string]error // of each change, by its badge: nil when it was acknowledged
 }
 
