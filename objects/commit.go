@@ -290,8 +290,8 @@ func (x *execution) next(s *Service) func() {
 // errClaimed says that another agent took this one for dead and has the operation now.
 var errClaimed = errors.New("objects: another agent has claimed the operation")
 
-// write is the transaction of the commit point: the journal row first, since it fails when another agent has claimed the
-// operation; then rows; the events last, since they hold the lock that makes sequence numbers follow the order of commits.
+// write is the transaction of the commit point: the locks and the journal row first, since that fails when another agent has
+// claimed the operation; then rows; the events last, since they hold the lock that makes sequence numbers follow the order of commits.
 // tx is the one of step 3 with the rows of SQL backends and those of clacks_values and clacks_unique, or nil; next is of
 // transaction.Commit.
 func (s *Service) write(ctx context.Context, p *plan, versions map[string]string, tx transaction, next func()) (int64, error) {

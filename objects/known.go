@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"clacks/backends"
 	"clacks/mapping"
@@ -180,6 +179,7 @@ func (k *knownEntries) drop(key string) {
 // letters of its name, the number of its values, and these in the same way.
 func pack(values backends.Values, names []string) (packed string, small bool) {
 	b := make([]byte, 0, 1024)
+	var text []byte
 	for name, list := range values {
 		if !among(names, name) {
 			continue
@@ -187,12 +187,8 @@ func pack(values backends.Values, names []string) (packed string, small bool) {
 		b = appendText(b, name)
 		b = binary.AppendUvarint(b, uint64(len(list)))
 		for _, v := range list {
-			if text, ok := v.(string); ok && utf8.ValidString(text) { // as EncodeValue has it
-				b = append(binary.AppendUvarint(b, uint64(1+len(text))), 's')
-				b = append(b, text...)
-			} else {
-				b = appendText(b, journal.EncodeValue(v))
-			}
+			text = journal.AppendValue(text[:0], v)
+			b = appendText(b, text)
 			if len(b) > maxKnownEntry {
 				return "", false
 			}
@@ -201,7 +197,7 @@ func pack(values backends.Values, names []string) (packed string, small bool) {
 	return string(b), true
 }
 
-func appendText(b []byte, text string) []byte {
+func appendText[T string | []byte](b []byte, text T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
@@ -371,41 +367,36 @@ type modified struct {
 // than once. What a commit was planned from as it was remembered does not become younger by that.
 func (s *Service) learn(x *execution, rows []*row) {
 	s.known.judge(x.remembered, true)
-	kept := make(map[string]bool, len(x.modified))
+	steps := make(map[string]int, len(x.Steps)) // of each entry that is to be forgotten
+	for i := range x.Steps {
+		steps[entryKey(&x.Steps[i])]++
+	}
+	left := make(map[string]*row, len(rows))
+	for _, r := range rows {
+		if r != nil {
+			left[r.uuid] = r
+		}
+	}
 	for _, m := range x.modified {
 		step := &x.Steps[m.step]
-		key := entryKey(step)
-		at := slices.IndexFunc(rows, func(r *row) bool { return r != nil && r.uuid == step.Object })
-		if at < 0 || !s.rememberable(m.source) || x.touches(key) > 1 {
+		key, r := entryKey(step), left[step.Object]
+		if r == nil || !s.rememberable(m.source) || steps[key] > 1 {
 			continue
 		}
-		left := m.leaves(&step.Change, x.shown[m.step])
-		if left == nil {
+		entry := m.leaves(&step.Change, x.shown[m.step])
+		if entry == nil {
 			continue
 		}
 		read := s.now()
 		if slices.Contains(x.remembered, m.source) {
 			read = s.known.since(key, read)
 		}
-		s.known.put(m.source, rows[at], left, read)
-		kept[key] = true
+		s.known.put(m.source, r, entry, read)
+		delete(steps, key)
 	}
-	for i := range x.Steps {
-		if key := entryKey(&x.Steps[i]); !kept[key] {
-			s.known.drop(key)
-		}
+	for key := range steps {
+		s.known.drop(key)
 	}
-}
-
-// touches is how many steps a plan has for an entry.
-func (p *plan) touches(key string) int {
-	n := 0
-	for i := range p.Steps {
-		if entryKey(&p.Steps[i]) == key {
-			n++
-		}
-	}
-	return n
 }
 
 // leaves is the entry after a change. Of a directory's entry that is what the server has shown (wantAfter), and otherwise what

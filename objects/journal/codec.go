@@ -39,25 +39,31 @@ func Text(v backends.Value) string {
 
 // EncodeValue and DecodeValue keep the Go type of a value through JSON: a letter and its text.
 func EncodeValue(v backends.Value) string {
+	var short [64]byte
+	return string(AppendValue(short[:0], v))
+}
+
+// AppendValue appends what EncodeValue returns.
+func AppendValue(b []byte, v backends.Value) []byte {
 	switch v := v.(type) {
 	case nil:
-		return ""
+		return b
 	case []byte:
-		return "x" + base64.RawStdEncoding.EncodeToString(v)
+		return base64.RawStdEncoding.AppendEncode(append(b, 'x'), v)
 	case bool:
-		return "b" + strconv.FormatBool(v)
+		return strconv.AppendBool(append(b, 'b'), v)
 	case int64, int:
-		return "i" + Text(v)
+		return append(append(b, 'i'), Text(v)...)
 	case float64:
-		return "f" + Text(v)
+		return append(append(b, 'f'), Text(v)...)
 	case time.Time:
-		return "t" + v.UTC().Format(time.RFC3339Nano)
+		return v.UTC().AppendFormat(append(b, 't'), time.RFC3339Nano)
 	}
 	text := Text(v)
 	if !utf8.ValidString(text) {
-		return "r" + base64.RawStdEncoding.EncodeToString([]byte(text)) // JSON would replace the bytes
+		return base64.RawStdEncoding.AppendEncode(append(b, 'r'), []byte(text)) // JSON would replace the bytes
 	}
-	return "s" + text
+	return append(append(b, 's'), text...)
 }
 
 // DecodeValue is the inverse of EncodeValue.
